@@ -1,0 +1,250 @@
+"""Finds, opens and identifies data sets. A file is read plain, ``.gz`` or ``.xz`` alike.
+
+Where a data set is looked for, in this order: ``--data DIR``, ``$BENCH_DATA``, the cache
+(``$XDG_CACHE_HOME/prunebench``), and last the task's embedded sample.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from bench.errors import DataError, UsageError
+
+COMPRESSIONS = ("", ".gz", ".xz")
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Which data a result was measured on."""
+
+    name: str
+    kind: str
+    """``sample`` (embedded, synthetic), ``subset`` or ``whole`` (of the official release)."""
+    counts: Mapping[str, int]
+    """What was there and used: rows, passages, queries."""
+    digest: str
+    """SHA-256 over names and uncompressed contents of the files used, 64 hexadecimal digits."""
+
+
+class Files(Protocol):
+    """The files of one data set, wherever they are."""
+
+    kind: str
+    """``sample`` or ``real``."""
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there, plain or compressed."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """The uncompressed content of a file, as a stream. Raises ``DataError`` where it is missing."""
+        ...
+
+    def where(self, name: str) -> str:
+        """How error messages name the file."""
+        ...
+
+    def digest(self, names: Sequence[str]) -> str:
+        """SHA-256 over the names and uncompressed contents of the named files that are there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A data set in a folder."""
+
+    root: Path
+    kind: str = "real"
+
+    def _path(self, name: str) -> Path | None:
+        candidates = (self.root / f"{name}{suffix}" for suffix in COMPRESSIONS)
+        return next((path for path in candidates if path.is_file()), None)
+
+    def has(self, name: str) -> bool:
+        return self._path(name) is not None
+
+    def where(self, name: str) -> str:
+        return str(self._path(name) or self.root / name)
+
+    def open(self, name: str) -> BinaryIO:
+        path = self._path(name)
+        if path is None:
+            raise DataError(
+                "no such file, plain, .gz or .xz",
+                where=str(self.root / name),
+                mend="Put it there, or point --data at the folder that has it.",
+            )
+        if path.suffix == ".gz":
+            return io.BufferedReader(gzip.open(path))  # type: ignore[arg-type]
+        if path.suffix == ".xz":
+            return io.BufferedReader(lzma.open(path))  # type: ignore[arg-type]
+        return path.open("rb")
+
+    def digest(self, names: Sequence[str]) -> str:
+        contents = {}
+        for name in sorted(names):
+            path = self._path(name)
+            if path is not None:
+                contents[name] = _remembered_digest(path, lambda name=name: _hash(self, name))  # type: ignore[misc]
+        return _digest_of_digests(contents)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A data set held in memory: the embedded sample."""
+
+    name: str
+    contents: Mapping[str, bytes]
+    kind: str = SAMPLE
+
+    def has(self, name: str) -> bool:
+        return name in self.contents
+
+    def where(self, name: str) -> str:
+        return f"embedded sample of {self.name}, {name}"
+
+    def open(self, name: str) -> BinaryIO:
+        if name not in self.contents:
+            raise DataError("no such file", where=self.where(name))
+        return io.BytesIO(self.contents[name])
+
+    def digest(self, names: Sequence[str]) -> str:
+        return _digest_of_digests(
+            {name: hashlib.sha256(self.contents[name]).hexdigest() for name in sorted(names) if name in self.contents}
+        )
+
+
+def read(files: Files, name: str) -> bytes:
+    """The whole uncompressed content of a file. A damaged or truncated archive is a ``DataError``."""
+    try:
+        with files.open(name) as stream:
+            return stream.read()
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=files.where(name)) from error
+
+
+def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of each line, without its line end. Invalid UTF-8 is a ``DataError`` with the line."""
+    try:
+        with files.open(name) as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    text = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"invalid UTF-8 at byte {error.start} of the line",
+                        where=f"{files.where(name)}, line {number}",
+                        mend="Save the file as UTF-8.",
+                    ) from error
+                yield number, text.rstrip("\r\n")
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
+        ) from error
+
+
+def columns(files: Files, name: str, count: int, *, what: str, separator: str | None = "\t") -> Iterator[list[str]]:
+    """The ``count`` columns of each line; ``separator`` None splits at white space. ``what`` names them for errors."""
+    for number, text in lines(files, name):
+        parts = text.split(separator) if separator is None else text.split(separator, count - 1)
+        if len(parts) != count:
+            raise DataError(
+                f"{len(parts)} columns where {count} belong ({what})",
+                where=f"{files.where(name)}, line {number}",
+                mend="Mend or delete the line.",
+            )
+        yield parts
+
+
+def find(dataset: str, required: Sequence[str], data: str | None) -> Files | None:
+    """The data set's files, or None for the embedded sample.
+
+    Raises ``DataError`` where ``data`` (the ``--data`` flag) is given and lacks the data set, ``UsageError`` where it
+    is no folder. ``--data sample`` asks for the embedded sample.
+    """
+    if data == SAMPLE:
+        return None
+    if data is not None:
+        root = Path(data)
+        if not root.is_dir():
+            raise UsageError(
+                "no such folder", where=f"--data {data}", mend="Give the folder that holds the data sets, or 'sample'."
+            )
+        found = _below(root, dataset, required)
+        if found is None:
+            missing = [name for name in required if not Folder(root / dataset).has(name)]
+            raise DataError(
+                f"lacks {', '.join(f'{dataset}/{name}' for name in missing)} (plain, .gz or .xz)",
+                where=f"--data {data}",
+                mend=f"Put the official files of {dataset} there, or leave --data out to use the embedded sample.",
+            )
+        return found
+    roots = [Path(os.environ["BENCH_DATA"])] if os.environ.get("BENCH_DATA") else []
+    return next(filter(None, (_below(root, dataset, required) for root in [*roots, cache_folder() / "data"])), None)
+
+
+def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:
+    for folder in (Folder(root / dataset), Folder(root)):
+        if folder.root.name == dataset.rsplit("/", 1)[-1] and all(folder.has(name) for name in required):
+            return folder
+    return None
+
+
+def cache_folder() -> Path:
+    """Where downloads and derived files are kept: ``$XDG_CACHE_HOME/prunebench``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "prunebench"
+
+
+def _hash(files: Files, name: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with files.open(name) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
+        ) from error
+    return digest.hexdigest()
+
+
+def _digest_of_digests(contents: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _remembered_digest(path: Path, compute) -> str:  # type: ignore[no-untyped-def]
+    """``compute()``, remembered in the cache for as long as the file's size and time of change stay."""
+    state = path.stat()
+    identity = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}"
+    memo = cache_folder() / "digests" / hashlib.sha256(identity.encode()).hexdigest()
+    try:
+        known = memo.read_text()
+        if len(known) == 64:
+            return known
+    except OSError:
+        pass
+    digest: str = compute()
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        scratch = memo.with_name(f"{memo.name}.{os.getpid()}")
+        scratch.write_text(digest)
+        scratch.replace(memo)
+    except OSError:
+        pass  # a cache that cannot be written costs time, never a result
+    return digest

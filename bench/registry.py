@@ -1,0 +1,116 @@
+"""Names of tasks and pruners, found through entry points and loaded only when used.
+
+Groups: ``prunebench.tasks``, ``prunebench.pruners``, ``prunebench.allocations``, ``prunebench.structures``.
+What ``prunebench.pruners`` names is either a ``Pruner`` or a criterion class; a criterion is a pruner as well, by the
+one-shot recipe, so that a new criterion is one file and one entry-point line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from pruners.base import Allocation, Criterion, Pruner, Structure
+    from tasks.base import Task
+
+GROUPS = ("tasks", "pruners", "allocations", "structures")
+
+
+@cache
+def _entries(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=f"prunebench.{group}"):
+        claims = found.setdefault(entry.name, [])
+        if not any(_distribution(entry) == _distribution(claim) and entry.value == claim.value for claim in claims):
+            claims.append(entry)
+    return {name: tuple(claims) for name, claims in sorted(found.items())}
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+
+
+def names(group: str) -> list[str]:
+    """Registered names of a group, sorted; imports no plug-in."""
+    return list(_entries(group))
+
+
+def distribution(group: str, name: str) -> str:
+    """Name and version of the distribution that registered ``name``."""
+    entry = _entry(group, name)
+    return f"{_distribution(entry)} {entry.dist.version}" if entry.dist is not None else _distribution(entry)
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """``Did you mean 'grasp'?`` where something is near, else the list of what there is."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
+
+
+def _entry(group: str, name: str) -> EntryPoint:
+    claims = _entries(group).get(name)
+    kind = group[:-1]
+    if not claims:
+        raise UsageError(f"unknown {kind} {name!r}", mend=suggestion(name, names(group)))
+    if len(claims) > 1:
+        owners = " and ".join(sorted(f"{_distribution(claim)} ({claim.value})" for claim in claims))
+        raise UsageError(f"the {kind} {name!r} is claimed by {owners}", mend="Uninstall one of them.")
+    return claims[0]
+
+
+def load(group: str, name: str) -> Any:
+    """The object registered under ``name``; an import that fails names the distribution."""
+    entry = _entry(group, name)
+    try:
+        return entry.load()
+    except Exception as error:
+        raise UsageError(
+            f"the {group[:-1]} {name!r} of {_distribution(entry)} does not load: {type(error).__name__}: {error}",
+            mend=f"Mend or uninstall {_distribution(entry)}.",
+        ) from error
+
+
+def task(name: str) -> type[Task]:
+    """The task class registered under ``name``."""
+    found: type[Task] = load("tasks", name)
+    return found
+
+
+def pruner(name: str) -> Pruner:
+    """The pruner registered under ``name``; a criterion is wrapped in the one-shot recipe."""
+    from pruners.base import Pruner
+    from pruners.recipes import one_shot
+
+    found = load("pruners", name)
+    if isinstance(found, Pruner):
+        return found
+    return Pruner(name=name, criterion=name, recipe=one_shot, iterations=found.iterations, version=found.version)
+
+
+def criterion(name: str) -> Criterion:
+    """A new instance of the criterion registered under ``name``."""
+    from pruners.base import Pruner
+
+    found = load("pruners", name)
+    if isinstance(found, Pruner):
+        raise UsageError(f"{name!r} is a recipe, not a criterion", mend=f"Its criterion is {found.criterion!r}.")
+    made: Criterion = found()
+    return made
+
+
+def allocation(name: str) -> Allocation:
+    """The allocation registered under ``name``."""
+    found: Allocation = load("allocations", name)
+    return found
+
+
+def structure(name: str) -> Structure:
+    """The structure registered under ``name``."""
+    found: Structure = load("structures", name)
+    return found

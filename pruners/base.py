@@ -1,0 +1,115 @@
+"""What a criterion is shown, what an allocation gives, and what a pruner is.
+
+Nothing here is heavy: a criterion's module imports torch inside ``score``, so that planning stays fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.steps import Schedule, Step
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    Batch = Mapping[str, Tensor]
+    Weights = Mapping[str, Tensor]
+    Scores = Mapping[str, Tensor]
+    Masks = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a criterion may look at. The model is in eval mode; its masked weights are zero."""
+
+    model: nn.Module
+    weights: Weights
+    """Prunable parameters by full name: the model's own, requiring gradients."""
+    masks: Masks
+    """Boolean, True = kept, by name; a weight without an entry is kept whole."""
+    batches: Callable[[], Iterator[Batch]]
+    """A fresh pass over the scoring batches, on the model's device; the same batches each time."""
+    forward: Callable[[nn.Module, Batch], Tensor]
+    """The task's raw outputs (logits), shape (examples, ...)."""
+    loss: Callable[[Tensor, Batch], Tensor]
+    """Mean loss of outputs; ``loss(forward(model, batch) / T, batch)`` is the loss at temperature T."""
+    example: Batch
+    """One example, for criteria that need shapes and no data."""
+    generator: torch.Generator
+    """The pruner's own random stream, on the CPU, freshly seeded for each ``Score``."""
+    scratch: dict[str, Any] = field(default_factory=dict)
+    """What a criterion computed once and wants again at the next iteration of the same ``Score``."""
+
+
+class Criterion(Protocol):
+    """Gives each prunable weight a score, larger = keep."""
+
+    version: int
+    """Raised when the scores of the same view change."""
+    iterations: int
+    """Passes of score-and-cut that the method takes; 1 for all but iterative ones."""
+    needs_data: bool
+
+    def score(self, view: View) -> Scores:
+        """Scores of the shape of each weight, by name. Parameters, buffers, gradients and mode of the model are left
+        as they were found."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Layers whose weights compete with one another, and how many of them stay."""
+
+    names: tuple[str, ...]
+    keep: int
+
+
+class Allocation(Protocol):
+    """Spreads the budget over layers."""
+
+    def __call__(self, shapes: Mapping[str, Sequence[int]], keep: int) -> Sequence[Pool]:
+        """Disjoint pools that cover all layers and keep exactly ``keep`` weights in sum."""
+        ...
+
+
+class Structure(Protocol):
+    """What is cut: single weights, N:M groups, rows."""
+
+    def __call__(self, scores: Scores, pools: Sequence[Pool]) -> dict[str, Tensor]:
+        """Boolean masks that keep the best-scored weights of each pool, ties broken by position."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a recipe may spend: the task's schedules and scoring batches, resolved to steps."""
+
+    train: Schedule
+    recover: Schedule
+    score_batches: int
+    score_batch_size: int
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """A named recipe with a criterion, an allocation and a structure."""
+
+    name: str
+    criterion: str
+    """Registered name of the criterion."""
+    recipe: Recipe
+    allocation: str = "global"
+    structure: str = "weights"
+    when: str = "init"
+    """``init``: cut before training; ``trained``: cut the dense model once, then recover."""
+    iterations: int = 1
+    version: int = 1
+
+
+class Recipe(Protocol):
+    """Turns a target into the path of steps between ``Init`` and ``Evaluate``."""
+
+    def __call__(self, pruner: Pruner, sparsity: float, budget: Budget) -> Sequence[Step]: ...

@@ -1,0 +1,141 @@
+"""The face that every task shows the harness.
+
+A task is opened on data (``Files``) with its options; it then offers batches, outputs, a loss and an evaluation.
+Nothing here is heavy: a task's module imports torch and transformers inside the methods that need them, so that
+listing and planning stay fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from bench.data import DataIdentity, Files
+from bench.steps import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit. ``name`` is the field's own (ir-measures' names for ranking); fractions, not percent."""
+
+    name: str
+    higher_is_better: bool = True
+    percent: bool = False
+    """Tables print it times 100, and say so."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    metrics: Mapping[str, float]
+    """Metric name to value. A NaN fails the cell."""
+    examples: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Metric name to its per-example values, float32 of shape (n,), in one fixed order of the examples."""
+    n: int = 0
+    """Number of examples evaluated."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files to leave beside the record: suffix (``run`` for a TREC run file) to text."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON facts that belong in the record (tie rate, a cap on recall, truncated inputs)."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings. Each can be given by flag; all end up in the key."""
+
+    options: Any
+    """The task's own frozen dataclass of options: whatever the weights, batches or metrics depend upon."""
+    train: Schedule
+    recover: Schedule
+    """Training after a cut of trained weights."""
+    score_batches: int = 1
+    score_batch_size: int = 64
+    """Batches that a data-driven criterion sees."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A method without a network on the same data (BM25, say): a row of its own in the task's table."""
+
+    name: str
+    metrics: Mapping[str, float]
+    note: str = ""
+
+
+class Task(Protocol):
+    """One task, opened on its data. Construction only stores its arguments."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the same options would give other numbers."""
+    dataset: ClassVar[str]
+    """Folder of the data set's official layout, under the data root."""
+    required: ClassVar[Sequence[str]]
+    """Files that must be there."""
+    metrics: ClassVar[Sequence[Metric]]
+    """The first is the one that tables lead with."""
+    presets: ClassVar[Mapping[str, Preset]]
+    notes: ClassVar[Sequence[str]]
+    """Sentences that belong under every table of this task."""
+
+    def __init__(self, files: Files, options: Any) -> None: ...
+
+    @staticmethod
+    def sample() -> Mapping[str, bytes]:
+        """The embedded sample: file name to content, in the official format, the same bytes every time."""
+        ...
+
+    def identity(self) -> DataIdentity:
+        """Which data this is. Needs no torch."""
+        ...
+
+    def examples(self) -> int:
+        """Number of training examples in one epoch. Needs no torch."""
+        ...
+
+    def build(self, seed: int) -> nn.Module:
+        """The model with its initial weights, in train mode, on the CPU. Draws from torch's global generator,
+        which the harness has seeded with ``seed``."""
+        ...
+
+    def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """Batches of up to ``size`` examples, from batch number ``start``: endless and shuffled for ``train``, one pass
+        in order otherwise. Batch i is a function of (seed, i) alone, so that training can go on anywhere."""
+        ...
+
+    def forward(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The raw outputs (logits) on a batch, shape (examples, ...)."""
+        ...
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Scalar loss of these outputs, mean over examples; differentiable twice."""
+        ...
+
+    def evaluate(self, model: nn.Module, split: str) -> Evaluation:
+        """Metrics and their per-example values. The model is in eval mode, without gradients."""
+        ...
+
+    def prunable(self, model: nn.Module) -> Sequence[str]:
+        """Full names of the parameters offered for pruning, in model order."""
+        ...
+
+    def example(self) -> Batch:
+        """One example at the task's stated lengths, for FLOPs and latency."""
+        ...
+
+    def evaluation_options(self) -> Mapping[str, str | int | float | bool | None]:
+        """Options that only the evaluation depends upon: they enter the key of ``Evaluate``, not the root's."""
+        ...
+
+    def references(self) -> Sequence[Reference]:
+        """Baselines without a network, measured on the same evaluation data; may be empty."""
+        ...
