@@ -139,7 +139,7 @@ def read(files: Files, name: str) -> bytes:
 
 
 def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
-    """Line number (from 1) and text of each line, without its line end. Invalid UTF-8 is a ``DataError`` with the line."""
+    """Line number (from 1) and text of each line, without its line end; invalid UTF-8 is a ``DataError``."""
     try:
         with files.open(name) as stream:
             for number, raw in enumerate(stream, start=1):

@@ -84,8 +84,9 @@ def task(name: str) -> type[Task]:
 
 def pruner(name: str) -> Pruner:
     """The pruner registered under ``name``; a criterion is wrapped in the one-shot recipe."""
-    from pruners.base import Pruner
     from pruners.recipes import one_shot
+
+    from pruners.base import Pruner
 
     found = load("pruners", name)
     if isinstance(found, Pruner):
