@@ -1,0 +1,139 @@
+"""The record that a finished cell leaves: one row of every table, with its provenance.
+
+A record is a function of its cell alone (on one platform, at one thread count): two runs of the same cell write the same
+bytes. What depends on the clock lies in a timing beside it. No host name, no user name, no absolute path.
+
+Imports nothing of ours but the errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bench.errors import StoreError
+
+SCHEMA = 1
+"""Version of the record's layout. ``upgrade`` brings an older one up to it."""
+
+DENSE = "dense"
+"""Name under which the unpruned reference stands in the ``pruner`` column."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One prunable weight and what is left of it."""
+
+    name: str
+    type: str
+    """Class of the module that holds it (``Linear``, ``Conv2d``)."""
+    size: int
+    kept: int
+
+    @property
+    def density(self) -> float:
+        return self.kept / self.size if self.size else 1.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell failed."""
+
+    error: str
+    step: str
+    """Kind of the step that failed."""
+    log: str | None = None
+    """File with the traceback, relative to the results folder."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything about one cell."""
+
+    key: str
+    status: str
+    """``done`` or ``failed``."""
+    task: str
+    task_version: int
+    model: str
+    pruner: str
+    when: str
+    allocation: str
+    structure: str
+    target_sparsity: float
+    seed: int
+    preset: str
+    options: Mapping[str, Any]
+    """The task's options."""
+    path: Sequence[Mapping[str, Any]]
+    """The steps, as plain data."""
+    data: Mapping[str, Any]
+    """``name``, ``kind`` (sample, subset or whole), ``counts``, ``digest``."""
+    provenance: Mapping[str, Any]
+    sparsity: float | None = None
+    """Zeros / prunable weights, counted."""
+    total_sparsity: float | None = None
+    """Zeros / all parameters, counted."""
+    parameters: int | None = None
+    prunable: int | None = None
+    layers: Sequence[Layer] = ()
+    collapsed_layers: Sequence[str] = ()
+    mask_digest: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    n: int = 0
+    """Examples evaluated."""
+    dense_flops: int | None = None
+    flops: int | None = None
+    """Theoretical: dense FLOPs of each layer times the density of its weight."""
+    flops_by_type: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Layer type to (dense, effective) FLOPs."""
+    dense_bytes: int | None = None
+    compressed_bytes: int | None = None
+    """Size of the pruned model as ``bench.measure.size`` packs it."""
+    train_steps: int = 0
+    """Training steps on this cell's path, shared ones included."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Kind (``examples``, ``run``) to file name under ``files/``, which carries its own digest."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    schema: int = SCHEMA
+
+
+def dumps(record: Record) -> str:
+    """The record as indented JSON with its checksum, the same bytes for equal records."""
+    body = asdict(record)
+    return json.dumps({**body, "checksum": _checksum(body)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def loads(text: str) -> Record:
+    """The record in ``text``. Raises ``ValueError`` where it is damaged, ``StoreError`` where it is of a newer schema."""
+    body = json.loads(text)
+    if not isinstance(body, dict) or "checksum" not in body:
+        raise ValueError("no record")
+    check_schema(body.get("schema"), "the record")
+    if body.pop("checksum") != _checksum(body):
+        raise ValueError("the checksum does not match")
+    body["layers"] = tuple(Layer(**layer) for layer in body["layers"])
+    body["failure"] = Failure(**body["failure"]) if body["failure"] else None
+    known = {entry.name for entry in fields(Record)}
+    if set(body) - known:
+        raise ValueError(f"unknown fields {sorted(set(body) - known)}")
+    return Record(**body)
+
+
+def check_schema(version: object, what: str) -> None:
+    """Raises ``StoreError`` where ``version`` is newer than this program knows."""
+    if not isinstance(version, int):
+        raise ValueError("no schema version")
+    if version > SCHEMA:
+        raise StoreError(
+            f"{what} has schema {version}, this prunebench knows up to {SCHEMA}",
+            mend="Update prunebench, or give another folder with --out.",
+        )
+
+
+def _checksum(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""What a step maps to what: weights, masks, scores and training position.
+
+Saved as safetensors, one file a state; no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.steps import Schedule
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a schedule stands: the next step is ``step``; ``optimizer`` holds its tensors by ``PARAMETER/NAME``."""
+
+    schedule: Schedule
+    step: int
+    optimizer: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """The state between two steps. Tensors are never changed in place once they are here."""
+
+    weights: Mapping[str, Tensor]
+    """Parameters (tied ones once) and persistent buffers by full name."""
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    """Boolean, True = kept; a parameter without one is whole."""
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+    position: Position | None = None
+    """Set after ``Train``, so that training can go on under the same schedule."""
+    train_steps: int = 0
+    """Training steps on the path so far."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Measured seconds by step kind on the path so far."""
+
+    def spent(self, kind: str, seconds: float) -> State:
+        """The same state, with ``seconds`` more on ``kind``."""
+        return replace(self, seconds={**self.seconds, kind: self.seconds.get(kind, 0.0) + seconds})
+
+
+def live_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The model's own parameters (tied ones once) and persistent buffers, by full name."""
+    persistent = model.state_dict(keep_vars=True).keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return {**dict(model.named_parameters()), **buffers}
+
+
+def capture(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of all that ``live_tensors`` names."""
+    return {name: tensor.detach().clone() for name, tensor in live_tensors(model).items()}
+
+
+def restore(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies ``weights`` into the model; the names must be the model's."""
+    live = live_tensors(model)
+    if live.keys() != weights.keys():
+        raise ValueError(f"the state is of another model: {sorted(live.keys() ^ weights.keys())[:3]}")
+    with torch.no_grad():
+        for name, tensor in live.items():
+            tensor.copy_(weights[name])
+
+
+def save(state: State, path: Path) -> None:
+    """Writes the state to ``path`` as safetensors; numbers and the schedule go into its metadata."""
+    position = state.position
+    groups = {
+        "weights": state.weights,
+        "masks": state.masks,
+        "scores": state.scores,
+        "optimizer": position.optimizer if position else {},
+    }
+    tensors = {
+        f"{group}/{name}": tensor.contiguous() for group, part in groups.items() for name, tensor in part.items()
+    }
+    facts = {
+        "train_steps": state.train_steps,
+        "seconds": dict(state.seconds),
+        "position": {"schedule": vars(position.schedule), "step": position.step} if position else None,
+    }
+    save_file(tensors, path, metadata={"state": json.dumps(facts)})
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> State:
+    """The state that ``save`` wrote to ``path``."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "masks": {}, "scores": {}, "optimizer": {}}
+    with safe_open(path, framework="pt", device=str(device)) as file:
+        facts = json.loads(file.metadata()["state"])
+        for full in file.keys():  # noqa: SIM118 - a file, not a mapping
+            group, name = full.split("/", 1)
+            parts[group][name] = file.get_tensor(full)
+    position = None
+    if facts["position"]:
+        schedule = Schedule(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts["position"]["schedule"].items()}
+        )
+        position = Position(schedule, facts["position"]["step"], parts["optimizer"])
+    return State(parts["weights"], parts["masks"], parts["scores"], position, facts["train_steps"], facts["seconds"])

@@ -1,0 +1,255 @@
+"""The results folder: content-addressed, atomic files.
+
+    results.json                       schema of the folder
+    records/KEY.json                   one record a finished cell, with a checksum inside
+    timings/KEY.json                   seconds by step kind: what depends on the clock
+    files/KEY.KIND.DIGEST[.gz]         what an evaluation left: per-example values, a run file
+    states/KEY.DIGEST.safetensors      weights and masks that later steps start from
+    partial/KEY.DIGEST.safetensors     a training step on its way
+    references/KEY.json                baselines without a network
+    damaged/                           what failed its checksum, set aside
+    logs/                              tracebacks of failed cells
+
+A file is written beside its place, flushed to disk and renamed; it is there whole or not at all. DIGEST is the first
+16 hexadecimal digits of the content's SHA-256, so that a damaged file is noticed when read. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import StoreError
+from bench.record import SCHEMA, Record, check_schema, dumps, loads
+
+FOLDERS = ("records", "timings", "files", "states", "partial", "references", "damaged", "logs")
+DIGEST_LENGTH = 16
+
+
+class Store:
+    """One results folder."""
+
+    def __init__(self, root: Path | str, *, create: bool = False) -> None:
+        self.root = Path(root)
+        self._open(create)
+
+    def _open(self, create: bool) -> None:
+        marker = self.root / "results.json"
+        if marker.is_file():
+            try:
+                check_schema(json.loads(marker.read_text()).get("schema"), "the results folder")
+            except StoreError as error:
+                raise StoreError(error.what, where=str(self.root), mend=error.mend) from None
+            except (ValueError, AttributeError) as error:
+                raise StoreError(f"results.json is damaged ({error})", where=str(self.root)) from error
+        elif not create:
+            raise StoreError("is not a results folder", where=str(self.root), mend="Give the --out of a 'bench run'.")
+        elif self.root.is_dir() and any(self.root.iterdir()):
+            raise StoreError("is not empty and not a results folder", where=str(self.root), mend="Give another --out.")
+        else:
+            with self._explained(marker):
+                self.root.mkdir(parents=True, exist_ok=True)
+                self._write(marker, json.dumps({"schema": SCHEMA}).encode())
+        if create:
+            with self._explained(self.root):
+                for name in FOLDERS:
+                    (self.root / name).mkdir(exist_ok=True)
+                for scratch in self.root.glob("*/*.writing-*"):
+                    _remove_abandoned(scratch)
+
+    # Records
+
+    def record(self, key: str) -> Record | None:
+        """The record of a cell, or None where there is none; a damaged one is set aside."""
+        path = self.root / "records" / f"{key}.json"
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            self.set_aside(path)
+            return None
+        try:
+            record = loads(text)
+        except (ValueError, TypeError, KeyError):
+            self.set_aside(path)
+            return None
+        if record.key != key or not all(self._whole(self.root / "files" / name) for name in record.files.values()):
+            self.set_aside(path)
+            return None
+        return record
+
+    def records(self) -> Iterator[Record]:
+        """All records, in the order of their keys."""
+        for path in sorted((self.root / "records").glob("*.json")):
+            record = self.record(path.stem)
+            if record is not None:
+                yield record
+
+    def put_record(self, record: Record, timing: Mapping[str, float]) -> None:
+        """Writes a cell's timing, then its record: a cell is done once its record is there."""
+        self._put(self.root / "timings" / f"{record.key}.json", json.dumps(timing, sort_keys=True).encode())
+        self._put(self.root / "records" / f"{record.key}.json", dumps(record).encode())
+
+    def timing(self, key: str) -> dict[str, float]:
+        """Seconds by step kind on the path of a cell; empty where it is not known."""
+        try:
+            timing: dict[str, float] = json.loads((self.root / "timings" / f"{key}.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return timing
+
+    # Files beside a record
+
+    def put_file(self, key: str, kind: str, content: bytes, suffix: str = "") -> str:
+        """Writes a file that belongs to a record; returns its name under ``files/``."""
+        name = f"{key}.{kind}.{_digest(content)}{suffix}"
+        self._put(self.root / "files" / name, content)
+        return name
+
+    def file(self, name: str) -> bytes:
+        """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged."""
+        path = self.root / "files" / name
+        if not self._whole(path):
+            raise StoreError("is missing or damaged", where=str(path), mend="Run the grid again to recompute it.")
+        return path.read_bytes()
+
+    # States
+
+    def put_state(self, key: str, write: Callable[[Path], None], *, partial: bool = False) -> None:
+        """Keeps the state of a node, written by ``write(path)``; a partial one replaces the one before."""
+        folder = self.root / ("partial" if partial else "states")
+        scratch = folder / f"{key}.writing-{os.getpid()}"
+        with self._explained(folder):
+            try:
+                write(scratch)
+                place = folder / f"{key}.{_digest_file(scratch)}.safetensors"
+                _flush(scratch)
+                scratch.replace(place)
+                _flush(folder)
+            finally:
+                scratch.unlink(missing_ok=True)
+            for older in folder.glob(f"{key}.*.safetensors"):
+                if older != place:
+                    older.unlink(missing_ok=True)
+
+    def state(self, key: str, *, partial: bool = False) -> Path | None:
+        """The file with a node's state, verified, or None; a damaged one is set aside."""
+        for path in (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors"):
+            if self._whole(path):
+                return path
+            self.set_aside(path)
+        return None
+
+    def drop_state(self, key: str, *, partial: bool = False) -> None:
+        """Forgets the state of a node."""
+        for path in (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors"):
+            path.unlink(missing_ok=True)
+
+    # References and logs
+
+    def put_reference(self, key: str, content: Mapping[str, Any]) -> None:
+        """Keeps the baselines of a task on one data set."""
+        self._put(self.root / "references" / f"{key}.json", json.dumps(content, indent=1, sort_keys=True).encode())
+
+    def reference(self, key: str) -> dict[str, Any] | None:
+        """The baselines kept under ``key``, or None."""
+        try:
+            found: dict[str, Any] = json.loads((self.root / "references" / f"{key}.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def references(self) -> list[dict[str, Any]]:
+        """All baselines, in the order of their keys."""
+        keys = sorted(path.stem for path in (self.root / "references").glob("*.json"))
+        return [found for key in keys if (found := self.reference(key)) is not None]
+
+    def put_log(self, key: str, text: str) -> str:
+        """Keeps a traceback; returns its place relative to the folder."""
+        self._put(self.root / "logs" / f"{key}.txt", text.encode())
+        return f"logs/{key}.txt"
+
+    def set_aside(self, path: Path) -> None:
+        """Moves a damaged file where nothing reads it."""
+        place = self.root / "damaged" / f"{path.parent.name}.{path.name}"
+        with self._explained(path):
+            place.parent.mkdir(exist_ok=True)
+            path.replace(place)
+
+    def damaged(self) -> list[str]:
+        """Names of the files set aside."""
+        return sorted(path.name for path in (self.root / "damaged").glob("*"))
+
+    # Writing and checking
+
+    def _whole(self, path: Path) -> bool:
+        """Whether a file with a digest in its name has that content."""
+        try:
+            return _digest_file(path) in path.name.split(".")
+        except OSError:
+            return False
+
+    def _put(self, path: Path, content: bytes) -> None:
+        with self._explained(path):
+            path.parent.mkdir(exist_ok=True)
+            self._write(path, content)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        scratch = path.with_name(f"{path.name}.writing-{os.getpid()}")
+        try:
+            with scratch.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.replace(path)
+            _flush(path.parent)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self, path: Path) -> Iterator[None]:
+        """Turns what the file system refuses into one line; what was done stays."""
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise StoreError(
+                "no space left on the disk" if full else f"cannot be written ({error.strerror or error})",
+                where=str(path),
+                mend="Free some space and run again: finished cells stay."
+                if full
+                else "Give a folder that can be written with --out.",
+            ) from error
+
+
+def _remove_abandoned(scratch: Path) -> None:
+    """Removes a half-written file unless the process that writes it still runs."""
+    process = scratch.name.rsplit("-", 1)[-1]
+    if process.isdigit() and Path(f"/proc/{process}").exists() and int(process) != os.getpid():
+        return
+    scratch.unlink(missing_ok=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGEST_LENGTH]
+
+
+def _flush(path: Path) -> None:
+    """Forces a file's content, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
