@@ -40,8 +40,10 @@ class DataIdentity:
 class Files(Protocol):
     """The files of one data set, wherever they are."""
 
-    kind: str
-    """``sample`` or ``real``."""
+    @property
+    def kind(self) -> str:
+        """``sample`` or ``real``."""
+        ...
 
     def has(self, name: str) -> bool:
         """Whether the file is there, plain or compressed."""

@@ -1,7 +1,7 @@
 """The record that a finished cell leaves: one row of every table, with its provenance.
 
-A record is a function of its cell alone (on one platform, at one thread count): two runs of the same cell write the same
-bytes. What depends on the clock lies in a timing beside it. No host name, no user name, no absolute path.
+A record is a function of its cell alone (on one platform, at one thread count): two runs of the same cell write the
+same bytes. What depends on the clock lies in a timing beside it. No host name, no user name, no absolute path.
 
 Imports nothing of ours but the errors.
 """
@@ -98,6 +98,12 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)
     """Kind (``examples``, ``run``) to file name under ``files/``, which carries its own digest."""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    """What the task is called in tables."""
+    metric_info: Sequence[Mapping[str, Any]] = ()
+    """``name``, ``higher_is_better`` and ``percent`` of each metric, the leading one first."""
+    task_notes: Sequence[str] = ()
+    """Sentences that belong under every table of the task."""
     failure: Failure | None = None
     schema: int = SCHEMA
 
@@ -109,7 +115,7 @@ def dumps(record: Record) -> str:
 
 
 def loads(text: str) -> Record:
-    """The record in ``text``. Raises ``ValueError`` where it is damaged, ``StoreError`` where it is of a newer schema."""
+    """The record in ``text``. Raises ``ValueError`` where it is damaged, ``StoreError`` where its schema is newer."""
     body = json.loads(text)
     if not isinstance(body, dict) or "checksum" not in body:
         raise ValueError("no record")

@@ -64,6 +64,11 @@ def _entry(group: str, name: str) -> EntryPoint:
     return claims[0]
 
 
+def known(group: str, name: str) -> None:
+    """Raises ``UsageError`` where ``name`` is not registered, or by two distributions; imports no plug-in."""
+    _entry(group, name)
+
+
 def load(group: str, name: str) -> Any:
     """The object registered under ``name``; an import that fails names the distribution."""
     entry = _entry(group, name)

@@ -1,0 +1,206 @@
+"""``bench.run`` for programs; the command line calls the same functions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+from bench.grid import DEFAULT_GRID, Request, parse_grid
+from bench.plan import OpenTask, Plan, make
+from bench.steps import canonical
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from reports.table import Table
+
+    from bench.executors.inline import Listener
+    from bench.plan import Node
+    from bench.record import Record
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a plan is carried out; none of it changes what is computed, but for the last bits."""
+
+    out: str = "results"
+    device: str = "auto"
+    threads: int | None = None
+    """Intra-op threads; None: one for each core at hand."""
+    limit: int | None = None
+    """Most cells to compute now."""
+    retry_failed: bool = False
+    fail_fast: bool = False
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def started(self, node: Node) -> None: ...
+
+    def trained(self, node: Node, step: int, loss: float) -> None: ...
+
+    def finished(self, record: Record) -> None: ...
+
+    def said(self, text: str) -> None: ...
+
+
+def run(
+    task: str | Iterable[str],
+    pruner: str | Iterable[str],
+    grid: str | float | Iterable[float] = DEFAULT_GRID,
+    seeds: int | Iterable[int] = 0,
+    *,
+    out: str | Path = "results",
+    preset: str | None = None,
+    data: str | Path | None = None,
+    settings: Mapping[str, object] | None = None,
+    when: str | None = None,
+    allocation: str | None = None,
+    structure: str | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    threads: int | None = None,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+) -> Table:
+    """Runs a grid of cells, going on where an earlier run of it stopped, and returns its table.
+
+    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it. Raises ``BenchError`` for bad input; a cell
+    that fails is in the table with its error.
+    """
+    sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
+    request = Request(
+        tasks=tuple(_several(task)),
+        pruners=tuple(_several(pruner)),
+        sparsities=sparsities,
+        seeds=tuple(_several(seeds)),
+        preset=preset,
+        when=when,
+        allocation=allocation,
+        structure=structure,
+        settings={name: str(value) for name, value in (settings or {}).items()},
+        data=None if data is None else str(data),
+        dtype=dtype,
+    )
+    plan = make(request)
+    store = Store(out, create=True)
+    execute(plan, store, Execution(str(out), device, threads, None, retry_failed, fail_fast), dtype, Silent())
+    return table_of(plan, store)
+
+
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | int | float) else list(value)
+
+
+def table_of(plan: Plan, store: Store) -> Table:
+    """The table of a plan's cells that have records."""
+    from reports.table import Table
+
+    records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
+    return Table.of(records, store.references())
+
+
+def pending(plan: Plan, store: Store, *, retry_failed: bool = False) -> list[str]:
+    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again."""
+    missing = []
+    for cell in plan.cells:
+        record = store.record(cell.key)
+        if record is None or (retry_failed and record.status == "failed"):
+            missing.append(cell.key)
+    return missing
+
+
+def execute(
+    plan: Plan,
+    store: Store,
+    execution: Execution,
+    dtype: str,
+    listener: Listener,
+    interrupted: Callable[[], bool] = lambda: False,
+    watched: AbstractContextManager[object] | None = None,
+) -> None:
+    """Computes the cells of ``plan`` that are not done. Imports torch only where there is something to do."""
+    wanted = pending(plan, store, retry_failed=execution.retry_failed)[: execution.limit]
+    unmeasured = [task for task in _tasks(plan) if store.reference(reference_key(task)) is None]
+    if not wanted and not unmeasured:
+        return
+    import torch
+
+    from bench.executors.inline import Walk
+
+    torch.set_num_threads(execution.threads or len(os.sched_getaffinity(0)))
+    place = _device(execution.device)
+    with watched or nullcontext():
+        for task in unmeasured:
+            _measure_references(task, store, listener)
+        if wanted:
+            keys = set(wanted)
+            Walk(
+                plan,
+                store,
+                place,
+                _dtype(dtype),
+                listener,
+                wanted=keys.__contains__,
+                fail_fast=execution.fail_fast,
+                interrupted=interrupted,
+            ).run()
+
+
+def reference_key(task: OpenTask) -> str:
+    """Key of a task's baselines: its data, options and version."""
+    identity = {"task": task.name, "version": task.task.version, "data": task.data["digest"]}
+    return hashlib.sha256(canonical({**identity, "options": asdict(task.preset.options)}).encode()).hexdigest()
+
+
+def _tasks(plan: Plan) -> list[OpenTask]:
+    return list({reference_key(root.task): root.task for root in plan.roots}.values())
+
+
+def _measure_references(task: OpenTask, store: Store, listener: Listener) -> None:
+    references = task.task.references()
+    if references:
+        listener.said(f"{task.name}: measured {', '.join(reference.name for reference in references)} on the same data")
+    store.put_reference(
+        reference_key(task),
+        {
+            "task": task.name,
+            "task_version": task.task.version,
+            "preset": task.preset_name,
+            "data_digest": task.data["digest"],
+            "options": asdict(task.preset.options),
+            "references": [asdict(reference) for reference in references],
+        },
+    )
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"cannot be used ({str(error).splitlines()[0]})", where=f"--device {name}", mend="Give cpu, cuda or auto."
+        ) from error
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise UsageError("no such number type", where=f"--dtype {name}", mend=f"There is: {', '.join(known)}.")
+    return known[name]

@@ -1,0 +1,150 @@
+"""The flags that say what a grid is, shared by the verbs that plan one, and the TOML file that may hold them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import UsageError
+from bench.grid import DEFAULT_GRID, Request, parse_grid, parse_seeds, parse_settings
+from bench.registry import suggestion
+
+Tasks = Annotated[str | None, typer.Option("--task", "-t", help="One task or several, comma-separated.")]
+Pruners = Annotated[str | None, typer.Option("--pruner", "-p", help="One pruner or several, comma-separated.")]
+Grid = Annotated[
+    str | None,
+    typer.Option("--grid", "-g", help="Sparsities 0.5,0.8 or 0.5:0.95:0.05, densities d=0.1, exponents c=0,0.5,1,2."),
+]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="0, 0,1,5 or 0-2.")]
+PresetName = Annotated[
+    str | None, typer.Option("--preset", help="smoke (default on the sample), small (on real data) or paper.")
+]
+Model = Annotated[str | None, typer.Option("--model", help="One of the task's models, a hub id or a local path.")]
+Data = Annotated[str | None, typer.Option("--data", help="Folder with the data sets, or 'sample'.")]
+When = Annotated[str | None, typer.Option("--when", help="Cut at init, or the trained model and recover.")]
+Allocation = Annotated[str | None, typer.Option("--allocation", help="global, uniform or erk.")]
+Structure = Annotated[str | None, typer.Option("--structure", help="weights.")]
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Epochs of training.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Steps of training, instead of epochs.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples a training step.")]
+LearningRate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
+Recover = Annotated[int | None, typer.Option("--recover", help="Steps of training after cutting a trained model.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of the preset: NAME=VALUE ('bench show TASK' lists them)."),
+]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
+Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
+Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
+
+REQUEST = [
+    "task",
+    "pruner",
+    "grid",
+    "seeds",
+    "preset",
+    "model",
+    "data",
+    "when",
+    "allocation",
+    "structure",
+    "epochs",
+    "steps",
+    "batch_size",
+    "lr",
+    "recover",
+    "set_",
+    "dtype",
+    "config",
+    "out",
+]
+
+_SHORTHANDS = {
+    "model": ("model",),
+    "epochs": ("train.epochs",),
+    "steps": ("train.steps",),
+    "batch_size": ("train.batch_size", "recover.batch_size"),
+    "lr": ("train.lr",),
+    "recover": ("recover.steps",),
+}
+"""Flags that are short for settings."""
+
+
+def request(given: Mapping[str, Any]) -> tuple[Request, str]:
+    """The request that the flags (by the names in ``REQUEST``) and their TOML file describe, and the results folder."""
+    values = _with_config(given)
+    for name in ("task", "pruner"):
+        if not values.get(name):
+            raise UsageError(f"no --{name} given", mend=f"'bench list {name}s' shows what there is.")
+    settings = {
+        setting: str(values[flag])
+        for flag, names in _SHORTHANDS.items()
+        if values.get(flag) is not None
+        for setting in names
+    }
+    return (
+        Request(
+            tasks=_names(values["task"]),
+            pruners=_names(values["pruner"]),
+            sparsities=parse_grid(_joined(values.get("grid") or DEFAULT_GRID)),
+            seeds=parse_seeds(_joined(values.get("seeds") or "0")),
+            preset=values.get("preset"),
+            when=values.get("when"),
+            allocation=values.get("allocation"),
+            structure=values.get("structure"),
+            settings={**settings, **parse_settings(values.get("set_") or ())},
+            data=values.get("data"),
+            dtype=values.get("dtype") or "float32",
+        ),
+        values.get("out") or "results",
+    )
+
+
+def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
+    flags = {name: value for name, value in given.items() if value is not None}
+    path = given.get("config")
+    if path is None:
+        return flags
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
+    known = [name.rstrip("_").replace("_", "-") for name in REQUEST if name != "config"]
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name.replace("_", "-") not in known:
+            raise UsageError(f"unknown entry {name!r}", where=path, mend=suggestion(name, known))
+        values[name.replace("-", "_")] = _plain(name, value, path)
+    settings = [f"{name}={value}" for name, value in values.pop("set", {}).items()]
+    return {**values, **flags, "set_": [*settings, *flags.get("set_", [])]}
+
+
+def _plain(name: str, value: Any, path: str) -> Any:
+    """An entry as the flag of its name would give it."""
+    if name == "set":
+        if not isinstance(value, dict):
+            raise UsageError("'set' is no table", where=path, mend="Write [set] and NAME = VALUE below it.")
+        return value
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if isinstance(value, dict | bool):
+        raise UsageError(f"{name!r} is neither text, a number nor a list", where=path, mend="See 'bench run --help'.")
+    return (
+        value
+        if isinstance(value, str) or name in ("epochs", "steps", "batch-size", "batch_size", "lr", "recover")
+        else str(value)
+    )
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

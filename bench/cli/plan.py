@@ -1,0 +1,138 @@
+"""``bench plan``: what a grid would compute, what that costs, and what of it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli import flags
+from bench.steps import Cut, Evaluate, Score, Train
+
+if TYPE_CHECKING:
+    from bench.plan import Node, Plan
+    from bench.steps import Step
+    from bench.store import Store
+
+
+def plan(
+    task: flags.Tasks = None,
+    pruner: flags.Pruners = None,
+    grid: flags.Grid = None,
+    seeds: flags.Seeds = None,
+    preset: flags.PresetName = None,
+    model: flags.Model = None,
+    data: flags.Data = None,
+    when: flags.When = None,
+    allocation: flags.Allocation = None,
+    structure: flags.Structure = None,
+    epochs: flags.Epochs = None,
+    steps: flags.Steps = None,
+    batch_size: flags.BatchSize = None,
+    lr: flags.LearningRate = None,
+    recover: flags.Recover = None,
+    set_: flags.Set = None,
+    dtype: flags.Dtype = None,
+    config: flags.Config = None,
+    out: flags.Out = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the tree of steps of a grid, its cost in training steps, and how much of it is done."""
+    request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
+    from bench.plan import make
+
+    made = make(request)
+    if json_:
+        typer.echo(json.dumps(summary(made, stored(folder)), indent=1))
+    else:
+        typer.echo(text_of(made, stored(folder)))
+
+
+def stored(folder: str) -> Store | None:
+    """The results folder, or None where there is none yet."""
+    from bench.store import Store
+
+    return Store(folder) if (Path(folder) / "results.json").is_file() else None
+
+
+def summary(plan: Plan, store: Store | None) -> dict[str, Any]:
+    """The plan's cost and state as plain data."""
+    from bench.plan import score_passes
+
+    records = {cell.key: store.record(cell.key) if store else None for cell in plan.cells}
+    left = plan.train_steps_left(
+        lambda key: records[key] is not None, lambda key: store is not None and store.state(key) is not None
+    )
+    return {
+        "cells": len(plan.cells),
+        "done": sum(record is not None and record.status == "done" for record in records.values()),
+        "failed": sum(record is not None and record.status == "failed" for record in records.values()),
+        "train_steps_shared": plan.train_steps_shared,
+        "train_steps_cell_by_cell": plan.train_steps_cell_by_cell,
+        "train_steps_left": left,
+        "score_passes": score_passes(plan),
+        "data": [
+            {"task": task.name, "preset": task.preset_name, "model": task.model, **task.data}
+            for task in {root.task.name: root.task for root in plan.roots}.values()
+        ],
+        "keys": [cell.key for cell in plan.cells],
+    }
+
+
+def text_of(plan: Plan, store: Store | None) -> str:
+    """The tree of one seed of each task, and the cost of all."""
+    facts = summary(plan, store)
+    seeds = sorted({root.seed for root in plan.roots})
+    lines: list[str] = []
+    for root in plan.roots:
+        if root.seed != plan.roots[0].seed:
+            continue
+        data = root.task.data
+        counts = ", ".join(f"{count:,} {what}" for what, count in data["counts"].items())
+        lines.append(f"{root.task.name} ({root.task.model}, preset {root.task.preset_name})")
+        lines.append(f"  data: {data['name']}, {data['kind']}: {counts}")
+        lines += [f"  {line}" for line in _branches(root.node, store)]
+        lines.append(
+            f"  the same for each of {len(seeds)} seeds: {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
+        )
+    shared, apart = facts["train_steps_shared"], facts["train_steps_cell_by_cell"]
+    lines += [
+        f"cells                        {facts['cells']:>12,}   done {facts['done']:,}, failed {facts['failed']:,}",
+        f"training steps, shared       {shared:>12,}   left {facts['train_steps_left']:,}",
+        f"training steps, cell by cell {apart:>12,}   {apart / shared if shared else 1:.2f} times as many",
+        f"scoring passes               {facts['score_passes']:>12,}",
+    ]
+    return "\n".join(lines)
+
+
+def _branches(node: Node, store: Store | None, indent: str = "") -> Iterator[str]:
+    """The tree below ``node``; a chain of single children is one line."""
+    for index, child in enumerate(node.children):
+        last = index == len(node.children) - 1
+        chain = [child]
+        while len(chain[-1].children) == 1:
+            chain.append(chain[-1].children[0])
+        marks = _mark(chain[-1], store)
+        yield f"{indent}{'└─ ' if last else '├─ '}{' > '.join(map(_named, chain))}{marks}"
+        yield from _branches(chain[-1], store, indent + ("   " if last else "│  "))
+
+
+def _named(node: Node) -> str:
+    step: Step | None = node.step
+    if isinstance(step, Train):
+        return f"Train({node.train_steps:,} steps)"
+    if isinstance(step, Score):
+        return f"Score({step.criterion}{f', {step.iterations} iterations' if step.iterations > 1 else ''})"
+    if isinstance(step, Cut):
+        return f"Cut({step.sparsity:g}{'' if step.allocation == 'global' else ', ' + step.allocation})"
+    return type(step).__name__
+
+
+def _mark(node: Node, store: Store | None) -> str:
+    if not isinstance(node.step, Evaluate) or node.cell is None or store is None:
+        return ""
+    record = store.record(node.cell.key)
+    return f"   [{record.status}]" if record is not None else ""

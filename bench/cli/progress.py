@@ -1,0 +1,94 @@
+"""What a person sees on stderr while a grid runs: bars on a terminal, a line a cell elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from bench.steps import Cut, Evaluate, Score, Train
+
+if TYPE_CHECKING:
+    from bench.plan import Node
+    from bench.record import Record
+
+
+class Progress:
+    """Listens to a run."""
+
+    def __init__(self, steps_left: int, cells_left: int) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._all = self._bars.add_task("training steps", total=steps_left, note="")
+        self._step = self._bars.add_task("", total=None, note="", visible=False)
+        self._cells = 0
+        self._cells_left = cells_left
+        self._done_before_node = 0
+        self._node_steps = 0
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def started(self, node: Node) -> None:
+        self._done_before_node += self._node_steps
+        self._node_steps = 0
+        total = node.train_steps if isinstance(node.step, Train) else None
+        self._bars.reset(self._step, total=total, description=_describe(node), visible=True, note="")
+
+    def trained(self, node: Node, step: int, loss: float) -> None:
+        assert isinstance(node.step, Train)
+        done = node.train_steps - (node.step.to - step)
+        self._node_steps = done
+        self._bars.update(self._step, completed=done, note=f"loss {loss:.4f}")
+        self._bars.update(self._all, completed=self._done_before_node + done)
+
+    def finished(self, record: Record) -> None:
+        self._cells += 1
+        self.said(f"[{self._cells}/{self._cells_left}] {_outcome(record)}")
+        self._bars.update(self._all, note=f"cell {self._cells} of {self._cells_left}")
+
+    def said(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def _describe(node: Node) -> str:
+    """The step, with the cut that it stands under."""
+    step = node.step
+    above: Node | None = node
+    cut = ""
+    while above is not None:
+        if isinstance(above.step, Cut) and not cut:
+            cut = f" at {above.step.sparsity:g}"
+        above = above.parent
+    if isinstance(step, Score):
+        return f"Score {step.criterion}"
+    return f"{type(step).__name__}{cut if isinstance(step, Train | Evaluate) else ''}"
+
+
+def _outcome(record: Record) -> str:
+    """One line about a finished cell: its lead metric, or why it failed."""
+    cell = f"{record.task} {record.pruner} {record.target_sparsity:g} seed {record.seed}"
+    if record.failure is not None:
+        return f"{cell}: failed at {record.failure.step}: {record.failure.error}"
+    name, value = next(iter(record.metrics.items()), ("", float("nan")))
+    return f"{cell}: {name} {value:.4f}"

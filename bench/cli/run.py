@@ -1,0 +1,106 @@
+"""``bench run``: computes what is missing of a grid and prints its table."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli import flags
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.store import Store
+
+INTERRUPTED = 130
+
+
+def run(
+    task: flags.Tasks = None,
+    pruner: flags.Pruners = None,
+    grid: flags.Grid = None,
+    seeds: flags.Seeds = None,
+    preset: flags.PresetName = None,
+    model: flags.Model = None,
+    data: flags.Data = None,
+    when: flags.When = None,
+    allocation: flags.Allocation = None,
+    structure: flags.Structure = None,
+    epochs: flags.Epochs = None,
+    steps: flags.Steps = None,
+    batch_size: flags.BatchSize = None,
+    lr: flags.LearningRate = None,
+    recover: flags.Recover = None,
+    set_: flags.Set = None,
+    dtype: flags.Dtype = None,
+    config: flags.Config = None,
+    out: flags.Out = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Intra-op threads, recorded: results can differ in the last bits.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many cells now.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    format_: Annotated[str, typer.Option("--format", help="Of the table: text, md, csv or jsonl.")] = "text",
+) -> None:
+    """Run a grid of pruners on a task and print its table. What is done already is not done again."""
+    request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
+    from reports.formats import check
+
+    from bench.api import Execution, execute, pending
+    from bench.cli.plan import stored, summary, text_of
+    from bench.cli.progress import Progress
+    from bench.plan import make
+    from bench.store import Store
+
+    check(format_)
+    plan = make(request)
+    if dry_run:
+        typer.echo(text_of(plan, stored(folder)))
+        return
+    store = Store(folder, create=True)
+    wanted = pending(plan, store, retry_failed=retry_failed)[:limit]
+    progress = Progress(summary(plan, store)["train_steps_left"], len(wanted))
+    execution = Execution(folder, device, threads, limit, retry_failed, fail_fast)
+    with _stoppable(progress.said) as stopped:
+        execute(plan, store, execution, request.dtype, progress, stopped, progress)
+    if stopped():
+        typer.echo("Stopped. All that was done is kept; the same command goes on from here.", err=True)
+        raise typer.Exit(INTERRUPTED)
+    _print(plan, store, format_)
+
+
+def _print(plan: Plan, store: Store, format_: str) -> None:
+    """Prints the table; exit code 1 where a cell failed."""
+    from reports.formats import render
+
+    records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
+    typer.echo(render(records, store, format_), nl=False)
+    if any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _stoppable(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Makes the first Ctrl-C (or SIGTERM) a request to stop after the present training step, the second an end at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("Stopping after this step. Once more to stop at once.")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,114 @@
+"""What was asked for: tasks x pruners x targets x seeds, and how to read it from flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from bench.errors import UsageError
+
+DEFAULT_GRID = "0.5,0.8,0.9,0.95,0.98"
+_MOST_VALUES = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """One grid of cells. Every field has a flag of the same name."""
+
+    tasks: tuple[str, ...]
+    pruners: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    seeds: tuple[int, ...] = (0,)
+    preset: str | None = None
+    """None: ``smoke`` on the embedded sample, ``small`` on real data."""
+    when: str | None = None
+    """``init`` or ``trained``; None: what each pruner does by itself."""
+    allocation: str | None = None
+    structure: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Overrides of the preset, by name as ``--set`` takes them (``train.lr``, ``docids``)."""
+    data: str | None = None
+    dtype: str = "float32"
+
+
+def parse_grid(text: str) -> tuple[float, ...]:
+    """Sparsities from ``0.5,0.8``, ``0.5:0.95:0.05``, ``d=0.1,0.5`` (densities) or ``c=0,0.5,1`` (exponents: 10^-c).
+
+    A range includes its end. Raises ``UsageError`` for what is no number or lies outside [0, 1).
+    """
+    kind, _, values = text.rpartition("=") if "=" in text else ("s", "", text)
+    if kind not in ("s", "d", "c"):
+        raise UsageError(
+            f"unknown kind of target {kind!r}",
+            where=f"--grid {text}",
+            mend="Use sparsities, d=densities or c=exponents.",
+        )
+    sparsities: list[float] = []
+    for part in values.split(","):
+        for value in _expand(part.strip(), text):
+            sparsity = _sparsity(kind, value)
+            if not 0 <= sparsity < 1:
+                raise UsageError(
+                    f"sparsity {sparsity:g} is outside [0, 1)",
+                    where=f"--grid {text}",
+                    mend="Give values from 0 to below 1.",
+                )
+            if sparsity not in sparsities:
+                sparsities.append(sparsity)
+    return tuple(sparsities)
+
+
+def _sparsity(kind: str, value: Decimal) -> float:
+    if kind == "s":
+        return float(value)
+    # Twelve digits, so that c=1 is the same cell as 0.9.
+    return round(1 - 10 ** -float(value), 12) if kind == "c" else round(float(1 - value), 12)
+
+
+def _expand(part: str, text: str) -> list[Decimal]:
+    try:
+        numbers = [Decimal(number) for number in part.split(":")]
+    except InvalidOperation:
+        numbers = []
+    if not all(number.is_finite() for number in numbers) or len(numbers) not in (1, 3):
+        raise UsageError(
+            f"{part!r} is neither a number nor START:END:STEP",
+            where=f"--grid {text}",
+            mend="For example 0.5,0.8 or 0.5:0.9:0.1.",
+        )
+    if len(numbers) == 1:
+        return numbers
+    start, end, step = numbers
+    if step <= 0 or end < start or (end - start) / step > _MOST_VALUES:
+        raise UsageError(
+            "an empty or endless range", where=f"--grid {text}", mend="Give START <= END and a positive STEP."
+        )
+    return [start + step * index for index in range(int((end - start) / step) + 1)]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from ``0``, ``0,1,5`` or ``0-2``."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip())
+        if not match:
+            raise UsageError(f"{part!r} is no seed", where=f"--seeds {text}", mend="For example 0, 0,1,5 or 0-2.")
+        first = int(match[1])
+        last = int(match[2] or first)
+        if last < first or last - first >= _MOST_VALUES:
+            raise UsageError("an empty or endless range", where=f"--seeds {text}", mend="Give FIRST-LAST.")
+        seeds.extend(seed for seed in range(first, last + 1) if seed not in seeds)
+    return tuple(seeds)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` pairs as a mapping."""
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError("is not NAME=VALUE", where=f"--set {pair}", mend="For example --set train.lr=1e-3.")
+        settings[name] = value
+    return settings

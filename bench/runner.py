@@ -1,0 +1,285 @@
+"""What each step does: state in, state out; and the record that an ``Evaluate`` leaves."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_arrays
+from torch import Tensor, nn
+
+from bench import masks, registry, scoring
+from bench.errors import CellError
+from bench.measure.flops import DenseFlops, dense_flops, effective_flops
+from bench.measure.size import compressed_bytes, dense_bytes
+from bench.plan import Cell, Node, OpenTask, path_steps
+from bench.provenance import provenance
+from bench.record import Layer, Record
+from bench.state import Position, State, capture, live_tensors, restore
+from bench.steps import Cut, Evaluate, Init, Score, Train, describe
+from bench.store import Store
+from bench.streams import derive
+from bench.train import Environment, to_device, train
+from pruners.base import View
+from tasks.base import Evaluation
+
+CHECKPOINT_SECONDS = 120.0
+"""Training that took longer since it was last saved is saved: the most that a crash may cost."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a run is watched and stopped."""
+
+    training: Callable[[Node, int, float], None] = lambda node, step, loss: None
+    interrupted: Callable[[], bool] = lambda: False
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """The run was asked to stop; all that was done is saved."""
+
+
+class Workbench:
+    """One task at one seed, with its live model, on which steps are carried out."""
+
+    def __init__(self, task: OpenTask, environment: Environment, store: Store, hooks: Hooks) -> None:
+        self.task, self.environment, self.store, self.hooks = task, environment, store, hooks
+        self._model: nn.Module | None = None
+        self._flops: DenseFlops | None = None
+
+    # The live model
+
+    @property
+    def model(self) -> nn.Module:
+        """The task's model on the device, as the init stream draws it until a state is restored into it."""
+        if self._model is None:
+            torch.manual_seed(derive(self.environment.seed, "init"))
+            self._model = self.task.task.build(derive(self.environment.seed, "init")).to(self.environment.device)
+        return self._model
+
+    def prunable(self) -> dict[str, Tensor]:
+        """The prunable parameters of the live model, by name."""
+        parameters = dict(self.model.named_parameters())
+        return {name: parameters[name] for name in self.task.task.prunable(self.model)}
+
+    # Steps
+
+    def apply(self, node: Node, before: State | None) -> State:
+        """The state after ``node``'s step. ``before`` is None at ``Init`` alone."""
+        step = node.step
+        began = time.perf_counter()
+        if isinstance(step, Init):
+            self._model = None
+            return State(capture(self.model)).spent("Init", time.perf_counter() - began)
+        assert before is not None
+        if isinstance(step, Train):
+            return self._train(node, step, before)
+        if isinstance(step, Score):
+            after = self._score(step, before)
+        elif isinstance(step, Cut):
+            after = self._cut(step, before)
+        else:
+            raise TypeError(f"{type(step).__name__} leaves no state")
+        return after.spent(type(step).__name__, time.perf_counter() - began)
+
+    def _train(self, node: Node, step: Train, before: State) -> State:
+        saved = self.store.state(node.key, partial=True)
+        state = self.load(saved) if saved else before
+        position = state.position if state.position and state.position.schedule == step.schedule else None
+        while True:
+            restore(self.model, state.weights)
+            began = time.perf_counter()
+            position = train(
+                self.task.task,
+                self.model,
+                state.masks,
+                step.schedule,
+                position,
+                step.to,
+                self.environment,
+                partial(self.hooks.training, node),
+                lambda began=began: self.hooks.interrupted() or time.perf_counter() - began > CHECKPOINT_SECONDS,  # type: ignore[misc]
+            )
+            state = self._trained(state, before, position, step, time.perf_counter() - began)
+            if position.step >= step.to:
+                return state
+            self.save(node.key, state, partial=True)
+            if self.hooks.interrupted():
+                raise Interrupted
+
+    def _trained(self, state: State, before: State, position: Position, step: Train, seconds: float) -> State:
+        started = before.position.step if before.position and before.position.schedule == step.schedule else 0
+        return replace(
+            state,
+            weights=capture(self.model),
+            scores={},
+            position=position,
+            train_steps=before.train_steps + position.step - started,
+        ).spent("Train", seconds)
+
+    def _score(self, step: Score, before: State) -> State:
+        restore(self.model, before.weights)
+        was_training = self.model.training
+        self.model.eval()
+        allocation = registry.allocation(step.allocation or "global")
+        structure = registry.structure(step.structure or "weights")
+        scores, kept = scoring.score(
+            step, registry.criterion(step.criterion), self.view(step, before.masks), allocation, structure
+        )
+        self.model.train(was_training)
+        weights = masks.masked(before.weights, kept)
+        return replace(before, weights=weights, masks=kept, scores=scores, position=None)
+
+    def view(self, step: Score, kept: Mapping[str, Tensor]) -> View:
+        """What the criterion of ``step`` is shown of the live model."""
+        task, environment = self.task.task, self.environment
+
+        def forward(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+            with environment.autocast():
+                return task.forward(model, batch)
+
+        return View(
+            model=self.model,
+            weights=self.prunable(),
+            masks=kept,
+            batches=lambda: islice(environment.batches(task, "score", step.batch_size), step.batches),
+            forward=forward,
+            loss=task.loss,
+            example=to_device(task.example(), environment.device),
+            generator=torch.Generator().manual_seed(derive(environment.seed, "pruner", step.criterion)),
+        )
+
+    def _cut(self, step: Cut, before: State) -> State:
+        allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
+        kept = masks.cut(before.scores, before.masks, step.sparsity, allocation, structure)
+        return replace(before, weights=masks.masked(before.weights, kept), masks=kept, scores={}, position=None)
+
+    # Evaluation
+
+    def evaluate(self, cell: Cell, step: Evaluate, state: State) -> tuple[Record, State]:
+        """The record of a finished cell; its files are in the store."""
+        began = time.perf_counter()
+        restore(self.model, state.weights)
+        prunable = self.prunable()
+        masks.verify(prunable, state.masks)
+        self.model.eval()
+        with torch.no_grad(), self.environment.autocast():
+            evaluation = self.task.task.evaluate(self.model, step.split)
+        bad = [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise CellError(f"the metric {bad[0]} is {evaluation.metrics[bad[0]]}", where=f"{cell.task.name}")
+        record = replace(
+            self.blank(cell),
+            status="done",
+            **self._sizes(state, prunable),
+            metrics=dict(evaluation.metrics),
+            n=evaluation.n,
+            train_steps=state.train_steps,
+            files=self._files(cell.key, evaluation),
+            notes=dict(evaluation.notes),
+        )
+        return record, state.spent("Evaluate", time.perf_counter() - began)
+
+    def blank(self, cell: Cell) -> Record:
+        """The record of a cell before anything of it was measured."""
+        task = self.task
+        return Record(
+            key=cell.key,
+            status="failed",
+            task=task.name,
+            task_version=task.task.version,
+            title=task.task.title,
+            model=task.model,
+            pruner=cell.pruner,
+            when=cell.when,
+            allocation=cell.allocation,
+            structure=cell.structure,
+            target_sparsity=cell.target,
+            seed=cell.seed,
+            preset=task.preset_name,
+            options=asdict(task.preset.options),
+            path=[describe(step) for step in cell.path],
+            data=task.data,
+            provenance=provenance(self.environment.device, self.environment.dtype),
+            metric_info=[asdict(metric) for metric in task.task.metrics],
+            task_notes=tuple(task.task.notes),
+            train_steps=path_steps(cell.path),
+        )
+
+    def _sizes(self, state: State, prunable: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Counts of weights, FLOPs and bytes."""
+        modules = dict(self.model.named_modules())
+        layers = tuple(
+            Layer(
+                name,
+                type(modules[name.rpartition(".")[0]]).__name__,
+                weight.numel(),
+                int(state.masks[name].sum()) if name in state.masks else weight.numel(),
+            )
+            for name, weight in prunable.items()
+        )
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        size, kept = sum(layer.size for layer in layers), sum(layer.kept for layer in layers)
+        dense = self._dense_flops()
+        flops, by_type = effective_flops(dense, {layer.name: layer.density for layer in layers})
+        return {
+            "sparsity": 1 - kept / size if size else 0.0,
+            "total_sparsity": (size - kept) / parameters,
+            "parameters": parameters,
+            "prunable": size,
+            "layers": layers,
+            "collapsed_layers": tuple(layer.name for layer in layers if layer.kept == 0),
+            "mask_digest": masks.digest(state.masks),
+            "dense_flops": dense.total,
+            "flops": flops,
+            "flops_by_type": by_type,
+            "dense_bytes": dense_bytes(live_tensors(self.model)),
+            "compressed_bytes": compressed_bytes(state.weights, state.masks),
+        }
+
+    def _dense_flops(self) -> DenseFlops:
+        if self._flops is None:
+            example = to_device(self.task.task.example(), self.environment.device)
+            self._flops = dense_flops(self.model, lambda: self.task.task.forward(self.model, example))
+        return self._flops
+
+    def _files(self, key: str, evaluation: Evaluation) -> dict[str, str]:
+        """Stores per-example values and the task's own files; kind to file name."""
+        names = {}
+        if evaluation.examples:
+            arrays = {name: np.asarray(values, dtype=np.float32) for name, values in evaluation.examples.items()}
+            names["examples"] = self.store.put_file(key, "examples", save_arrays(arrays), ".safetensors")
+        for kind, text in evaluation.files.items():
+            names[kind] = self.store.put_file(key, kind, _compress(text), ".gz")
+        return names
+
+    # States
+
+    def load(self, path: Any) -> State:
+        """A stored state, on the device."""
+        from bench.state import load
+
+        return load(path, self.environment.device)
+
+    def save(self, key: str, state: State, *, partial: bool = False) -> None:
+        """Stores a state."""
+        from bench.state import save
+
+        self.store.put_state(key, lambda path: save(state, path), partial=partial)
+
+
+def _compress(text: str) -> bytes:
+    """gzip without a time stamp, so that equal texts are equal files."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=4, mtime=0) as stream:
+        stream.write(text.encode())
+    return buffer.getvalue()

@@ -1,0 +1,73 @@
+"""A preset and the flags that change it: text, read by the type of the field that it replaces."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bench.errors import UsageError
+from bench.registry import suggestion
+from tasks.base import Preset
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def override(preset: Preset, settings: Mapping[str, str]) -> Preset:
+    """``preset`` with ``settings`` (name to text): ``train.X`` and ``recover.X`` change a schedule, ``score_batches``
+    and ``score_batch_size`` the scoring, any other name an option of the task."""
+    for name, text in settings.items():
+        part, dot, field = name.partition(".")
+        if dot and part in ("train", "recover"):
+            schedule = changed(getattr(preset, part), field, text, name)
+            if field in ("steps", "epochs"):
+                schedule = replace(schedule, **{"epochs" if field == "steps" else "steps": None})
+            preset = replace(preset, **{part: schedule})  # type: ignore[arg-type]
+        elif name in ("score_batches", "score_batch_size"):
+            preset = changed(preset, name, text, name)
+        else:
+            preset = replace(preset, options=changed(preset.options, name, text, name))
+    return preset
+
+
+def changed(settings: T, field: str, text: str, name: str) -> T:
+    """A copy of the dataclass ``settings`` with ``field`` read from ``text``; ``name`` is how errors call it."""
+    known = typing.get_type_hints(type(settings))
+    if field not in {entry.name for entry in fields(settings)}:
+        raise UsageError("no such setting", where=f"--set {name}={text}", mend=suggestion(field, list(known)))
+    try:
+        return replace(settings, **{field: _read(known[field], text)})
+    except ValueError as error:
+        raise UsageError(
+            str(error), where=f"--set {name}={text}", mend=f"The present value is {getattr(settings, field)!r}."
+        ) from error
+
+
+def _read(kind: Any, text: str) -> Any:
+    """``text`` as a value of the annotated type ``kind``. Raises ``ValueError``."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in inner:
+            return None
+        return _read(next(option for option in inner if option is not type(None)), text)
+    if origin is typing.Literal:
+        if text not in inner:
+            raise ValueError(f"{text!r} is none of {', '.join(map(str, inner))}")
+        return text
+    if origin is tuple:
+        return tuple(_read(inner[0], part) for part in text.split(",") if part)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no {'whole number' if kind is int else 'number'}") from None
+    return text
