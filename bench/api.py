@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,10 +133,11 @@ def execute(
     import torch
 
     from bench.executors.inline import Walk
+    from bench.runner import Interrupted
 
     torch.set_num_threads(execution.threads or len(os.sched_getaffinity(0)))
     place = _device(execution.device)
-    with watched or nullcontext():
+    with watched or nullcontext(), suppress(Interrupted):
         for task in unmeasured:
             _measure_references(task, store, listener)
         if wanted:

@@ -24,7 +24,7 @@ from bench.measure.size import compressed_bytes, dense_bytes
 from bench.plan import Cell, Node, OpenTask, path_steps
 from bench.provenance import provenance
 from bench.record import Layer, Record
-from bench.state import Position, State, capture, live_tensors, restore
+from bench.state import Position, State, capture, live_tensors, masked, restore
 from bench.steps import Cut, Evaluate, Init, Score, Train, describe
 from bench.store import Store
 from bench.streams import derive
@@ -136,7 +136,7 @@ class Workbench:
             step, registry.criterion(step.criterion), self.view(step, before.masks), allocation, structure
         )
         self.model.train(was_training)
-        weights = masks.masked(before.weights, kept)
+        weights = masked(before.weights, kept)
         return replace(before, weights=weights, masks=kept, scores=scores, position=None)
 
     def view(self, step: Score, kept: Mapping[str, Tensor]) -> View:
@@ -161,7 +161,7 @@ class Workbench:
     def _cut(self, step: Cut, before: State) -> State:
         allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
         kept = masks.cut(before.scores, before.masks, step.sparsity, allocation, structure)
-        return replace(before, weights=masks.masked(before.weights, kept), masks=kept, scores={}, position=None)
+        return replace(before, weights=masked(before.weights, kept), masks=kept, scores={}, position=None)
 
     # Evaluation
 
@@ -170,7 +170,7 @@ class Workbench:
         began = time.perf_counter()
         restore(self.model, state.weights)
         prunable = self.prunable()
-        masks.verify(prunable, state.masks)
+        masks.verify(prunable, state.masks, _expected(cell, prunable))
         self.model.eval()
         with torch.no_grad(), self.environment.autocast():
             evaluation = self.task.task.evaluate(self.model, step.split)
@@ -275,6 +275,13 @@ class Workbench:
         from bench.state import save
 
         self.store.put_state(key, lambda path: save(state, path), partial=partial)
+
+
+def _expected(cell: Cell, prunable: Mapping[str, Tensor]) -> int:
+    """How many weights the last cut of the path must have left."""
+    total = sum(weight.numel() for weight in prunable.values())
+    cuts = [step for step in cell.path if isinstance(step, Cut)]
+    return masks.kept(cuts[-1].sparsity, total) if cuts else total
 
 
 def _compress(text: str) -> bytes:

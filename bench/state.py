@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -70,6 +71,11 @@ def restore(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
             tensor.copy_(weights[name])
 
 
+def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with zeros where ``masks`` is False; unmasked tensors are shared, not copied."""
+    return {name: tensor.masked_fill(~masks[name], 0) if name in masks else tensor for name, tensor in weights.items()}
+
+
 def save(state: State, path: Path) -> None:
     """Writes the state to ``path`` as safetensors; numbers and the schedule go into its metadata."""
     position = state.position
@@ -100,8 +106,9 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
             parts[group][name] = file.get_tensor(full)
     position = None
     if facts["position"]:
-        schedule = Schedule(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts["position"]["schedule"].items()}
-        )
-        position = Position(schedule, facts["position"]["step"], parts["optimizer"])
+        position = Position(_schedule(facts["position"]["schedule"]), facts["position"]["step"], parts["optimizer"])
     return State(parts["weights"], parts["masks"], parts["scores"], position, facts["train_steps"], facts["seconds"])
+
+
+def _schedule(fields: Mapping[str, Any]) -> Schedule:
+    return Schedule(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})

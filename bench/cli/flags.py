@@ -35,33 +35,16 @@ LearningRate = Annotated[float | None, typer.Option("--lr", help="Peak learning 
 Recover = Annotated[int | None, typer.Option("--recover", help="Steps of training after cutting a trained model.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any setting of the preset: NAME=VALUE ('bench show TASK' lists them)."),
+    typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
 Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
 
-REQUEST = [
-    "task",
-    "pruner",
-    "grid",
-    "seeds",
-    "preset",
-    "model",
-    "data",
-    "when",
-    "allocation",
-    "structure",
-    "epochs",
-    "steps",
-    "batch_size",
-    "lr",
-    "recover",
-    "set_",
-    "dtype",
-    "config",
-    "out",
-]
+REQUEST = frozenset(
+    {"task", "pruner", "grid", "seeds", "preset", "model", "data", "when", "allocation", "structure"}
+    | {"epochs", "steps", "batch_size", "lr", "recover", "set_", "dtype", "config", "out"}
+)
 
 _SHORTHANDS = {
     "model": ("model",),
@@ -90,8 +73,8 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         Request(
             tasks=_names(values["task"]),
             pruners=_names(values["pruner"]),
-            sparsities=parse_grid(_joined(values.get("grid") or DEFAULT_GRID)),
-            seeds=parse_seeds(_joined(values.get("seeds") or "0")),
+            sparsities=parse_grid(values.get("grid") or DEFAULT_GRID),
+            seeds=parse_seeds(values.get("seeds") or "0"),
             preset=values.get("preset"),
             when=values.get("when"),
             allocation=values.get("allocation"),
@@ -115,7 +98,7 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
-    known = [name.rstrip("_").replace("_", "-") for name in REQUEST if name != "config"]
+    known = sorted(name.rstrip("_").replace("_", "-") for name in REQUEST - {"config"})
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name.replace("_", "-") not in known:
@@ -135,15 +118,7 @@ def _plain(name: str, value: Any, path: str) -> Any:
         return ",".join(map(str, value))
     if isinstance(value, dict | bool):
         raise UsageError(f"{name!r} is neither text, a number nor a list", where=path, mend="See 'bench run --help'.")
-    return (
-        value
-        if isinstance(value, str) or name in ("epochs", "steps", "batch-size", "batch_size", "lr", "recover")
-        else str(value)
-    )
-
-
-def _joined(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+    return str(value)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -95,9 +95,9 @@ def text_of(plan: Plan, store: Store | None) -> str:
         lines.append(f"{root.task.name} ({root.task.model}, preset {root.task.preset_name})")
         lines.append(f"  data: {data['name']}, {data['kind']}: {counts}")
         lines += [f"  {line}" for line in _branches(root.node, store)]
-        lines.append(
-            f"  the same for each of {len(seeds)} seeds: {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
-        )
+        if len(seeds) > 1:
+            lines.append(f"  the same for each of {len(seeds)} seeds: {', '.join(map(str, seeds))}")
+        lines.append("")
     shared, apart = facts["train_steps_shared"], facts["train_steps_cell_by_cell"]
     lines += [
         f"cells                        {facts['cells']:>12,}   done {facts['done']:,}, failed {facts['failed']:,}",

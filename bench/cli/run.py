@@ -70,7 +70,7 @@ def run(
     execution = Execution(folder, device, threads, limit, retry_failed, fail_fast)
     with _stoppable(progress.said) as stopped:
         execute(plan, store, execution, request.dtype, progress, stopped, progress)
-    if stopped():
+    if stopped() and pending(plan, store):
         typer.echo("Stopped. All that was done is kept; the same command goes on from here.", err=True)
         raise typer.Exit(INTERRUPTED)
     _print(plan, store, format_)
@@ -88,7 +88,7 @@ def _print(plan: Plan, store: Store, format_: str) -> None:
 
 @contextmanager
 def _stoppable(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Makes the first Ctrl-C (or SIGTERM) a request to stop after the present training step, the second an end at once."""
+    """Makes the first Ctrl-C (or SIGTERM) a request to stop after the training step, the second an end at once."""
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:

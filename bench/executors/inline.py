@@ -65,8 +65,8 @@ class Walk:
         self.hooks = Hooks(listener.trained, interrupted)
 
     def run(self) -> None:
-        """Computes every wanted cell. Raises ``Interrupted`` when asked to stop, and ``BenchError`` for what stops every
-        cell (a full disk)."""
+        """Computes every wanted cell. Raises ``Interrupted`` when asked to stop, ``BenchError`` for what stops them all
+        (a full disk)."""
         for root in self.plan.roots:
             self._root(root)
 
