@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ from bench.errors import CellError
 from bench.state import Position
 from bench.steps import Schedule
 from bench.streams import derive
-from tasks.base import Batch, Task
+
+if TYPE_CHECKING:
+    from tasks.base import Batch, Task
 
 REPORT_EVERY = 20
 """Steps between two looks at the loss: for progress, and to stop at a NaN."""
