@@ -59,7 +59,9 @@ def test_steps_records_and_errors_stand_alone() -> None:
 
 def test_the_harness_names_no_task_and_no_pruner() -> None:
     for path in files("bench"):
-        assert not {name for name in imports(path) if name.startswith(("tasks.", "pruners.")) and "base" not in name}, path
+        assert not {name for name in imports(path) if name.startswith(("tasks.", "pruners.")) and "base" not in name}, (
+            path
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,8 @@ def test_the_harness_names_no_task_and_no_pruner() -> None:
     ],
 )
 def test_listing_and_planning_import_nothing_heavy(work: str) -> None:
-    code = f"{work}\nimport sys; print([m for m in ('torch', 'transformers', 'scipy', 'matplotlib') if m in sys.modules])"
+    code = (
+        f"{work}\nimport sys; print([m for m in ('torch', 'transformers', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
