@@ -6,7 +6,8 @@ Imports no torch: planning, and finding that all is done, take a moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from bench import registry
@@ -15,7 +16,7 @@ from bench.errors import UsageError
 from bench.grid import Request
 from bench.record import DENSE
 from bench.settings import override
-from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key
+from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key, stretches
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
@@ -65,13 +66,15 @@ class Node:
     """Set at an ``Evaluate``: the cell that it finishes."""
 
     @property
+    def path(self) -> Path:
+        """The steps from the root to this one."""
+        above = self.parent.path if self.parent is not None else ()
+        return above if self.step is None else (*above, self.step)
+
+    @cached_property
     def train_steps(self) -> int:
-        """Training steps that this node takes from where its parent stands."""
-        if not isinstance(self.step, Train):
-            return 0
-        before = self.parent.step if self.parent is not None else None
-        continues = isinstance(before, Train) and before.schedule == self.step.schedule
-        return self.step.to - (before.to if continues and isinstance(before, Train) else 0)
+        """Training steps that this node takes from where its parent's state stands."""
+        return stretches(self.path)[-1] if self.step is not None else 0
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, depth first."""
@@ -108,7 +111,7 @@ class Plan:
     @property
     def train_steps_cell_by_cell(self) -> int:
         """Training steps of a harness that runs each cell from its start."""
-        return sum(path_steps(cell.path) for cell in self.cells)
+        return sum(sum(stretches(cell.path)) for cell in self.cells)
 
     def train_steps_left(self, done: Callable[[str], bool], stored: Callable[[str], bool]) -> int:
         """Training steps that remain, given whether a cell has its record (``done(key)``) and whether a node's state is
@@ -124,17 +127,6 @@ class Plan:
             return steps + (node.train_steps if needed else 0), needed
 
         return sum(left(root.node)[0] for root in self.roots)
-
-
-def path_steps(path: Path) -> int:
-    """Training steps along a path."""
-    total = 0
-    for index, step in enumerate(path):
-        if isinstance(step, Train):
-            before = path[index - 1] if index else None
-            continues = isinstance(before, Train) and before.schedule == step.schedule
-            total += step.to - (before.to if continues and isinstance(before, Train) else 0)
-    return total
 
 
 def make(request: Request) -> Plan:
@@ -184,8 +176,6 @@ def _resolved_schedule(schedule: Schedule, examples: int) -> Schedule:
 
 
 def _resolved(pruner: Pruner, request: Request) -> Pruner:
-    from dataclasses import replace
-
     if request.when not in (None, "init", "trained"):
         raise UsageError("no such moment", where=f"--when {request.when}", mend="Give init or trained.")
     chosen = replace(

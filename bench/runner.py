@@ -21,11 +21,11 @@ from bench import masks, registry, scoring
 from bench.errors import CellError
 from bench.measure.flops import DenseFlops, dense_flops, effective_flops
 from bench.measure.size import compressed_bytes, dense_bytes
-from bench.plan import Cell, Node, OpenTask, path_steps
+from bench.plan import Cell, Node, OpenTask
 from bench.provenance import provenance
 from bench.record import Layer, Record
 from bench.state import Position, State, capture, live_tensors, masked, restore
-from bench.steps import Cut, Evaluate, Init, Score, Train, describe
+from bench.steps import Cut, Evaluate, Init, Score, Train, describe, stretches
 from bench.store import Store
 from bench.streams import derive
 from bench.train import Environment, to_device, train
@@ -137,7 +137,7 @@ class Workbench:
         )
         self.model.train(was_training)
         weights = masked(before.weights, kept)
-        return replace(before, weights=weights, masks=kept, scores=scores, position=None)
+        return replace(before, weights=weights, masks=kept, scores=scores)
 
     def view(self, step: Score, kept: Mapping[str, Tensor]) -> View:
         """What the criterion of ``step`` is shown of the live model."""
@@ -161,7 +161,7 @@ class Workbench:
     def _cut(self, step: Cut, before: State) -> State:
         allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
         kept = masks.cut(before.scores, before.masks, step.sparsity, allocation, structure)
-        return replace(before, weights=masked(before.weights, kept), masks=kept, scores={}, position=None)
+        return replace(before, weights=masked(before.weights, kept), masks=kept, scores={})
 
     # Evaluation
 
@@ -212,7 +212,7 @@ class Workbench:
             provenance=provenance(self.environment.device, self.environment.dtype),
             metric_info=[asdict(metric) for metric in task.task.metrics],
             task_notes=tuple(task.task.notes),
-            train_steps=path_steps(cell.path),
+            train_steps=sum(stretches(cell.path)),
         )
 
     def _sizes(self, state: State, prunable: Mapping[str, Tensor]) -> dict[str, Any]:

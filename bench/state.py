@@ -38,7 +38,7 @@ class State:
     """Boolean, True = kept; a parameter without one is whole."""
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     position: Position | None = None
-    """Set after ``Train``, so that training can go on under the same schedule."""
+    """Where the last schedule stands: a later ``Train`` under the same one goes on from there, cuts in between or not."""
     train_steps: int = 0
     """Training steps on the path so far."""
     seconds: Mapping[str, float] = field(default_factory=dict)

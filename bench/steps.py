@@ -141,6 +141,20 @@ Step = Init | Train | Score | Cut | Evaluate
 Path = tuple[Step, ...]
 
 
+def stretches(path: Sequence[Step]) -> list[int]:
+    """Training steps that each step of ``path`` takes: a ``Train`` goes on from where its schedule stands."""
+    taken: list[int] = []
+    schedule: Schedule | None = None
+    position = 0
+    for step in path:
+        if not isinstance(step, Train):
+            taken.append(0)
+            continue
+        taken.append(step.to - (position if step.schedule == schedule else 0))
+        schedule, position = step.schedule, step.to
+    return taken
+
+
 def canonical(value: object) -> str:
     """Canonical JSON: sorted keys, no white space, NaN refused."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

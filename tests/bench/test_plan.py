@@ -8,8 +8,8 @@ import pytest
 
 from bench.errors import DataError, UsageError
 from bench.grid import Request
-from bench.plan import Node, make, path_steps
-from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train
+from bench.plan import Node, make
+from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, stretches
 from pruners.base import Budget, Pruner
 
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
@@ -85,9 +85,10 @@ def test_training_to_a_point_and_beyond_is_one_chain() -> None:
     cells = list(planning._cells(budget_task, 0, "root", pruners, (0.5,)))
     tree = planning._tree("root", cells)
     trains = [node for node in tree.walk() if isinstance(node.step, Train)]
-    # 0-30-60-100 in one chain for the dense model, and one stretch to 100 after each of the two cuts.
-    assert sorted(node.train_steps for node in trains) == [30, 30, 40, 100, 100]
-    assert [path_steps(cell.path) for cell in cells] == [100, 130, 160]
+    # 0-30-60 in one chain, then to the dense model's end, and on to it from each of the two cuts.
+    assert sorted(node.train_steps for node in trains) == [30, 30, 40, 40, 70]
+    # The dense schedule of this task has 100 steps, and every cell spends as many.
+    assert [sum(stretches(cell.path)) for cell in cells] == [100, 100, 100]
 
 
 def test_paths_are_in_the_order_that_was_asked_for_dense_first() -> None:
