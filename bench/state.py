@@ -38,7 +38,7 @@ class State:
     """Boolean, True = kept; a parameter without one is whole."""
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     position: Position | None = None
-    """Where the last schedule stands: a later ``Train`` under the same one goes on from there, cuts in between or not."""
+    """Where the last schedule stands: a later ``Train`` under it goes on from there, across cuts too."""
     train_steps: int = 0
     """Training steps on the path so far."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -111,4 +111,5 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 
 
 def _schedule(fields: Mapping[str, Any]) -> Schedule:
-    return Schedule(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    read: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return Schedule(**read)
