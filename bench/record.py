@@ -76,7 +76,7 @@ class Record:
     title: str = ""
     """The task's title."""
     metric_info: Sequence[Mapping[str, Any]] = ()
-    """``name``, ``higher_is_better`` and ``percent`` of each metric, in the task's order: the first leads the tables."""
+    """``name``, ``higher_is_better`` and ``percent`` of each metric, in the task's order; the first leads."""
     task_notes: Sequence[str] = ()
     """Sentences that belong under every table of the task."""
     sparsity: float | None = None

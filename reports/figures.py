@@ -14,7 +14,7 @@ SCALES = ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs"))
 
 
 def metric(value: Estimate | None, info: MetricInfo, *, signed: bool = False) -> str:
-    """``0.4512 ±0.0034``, or the mean alone with one seed; times 100 with two decimals where the metric is a percentage."""
+    """``0.4512 ±0.0034``, or the mean alone with one seed; a percentage times 100 with two decimals."""
     if value is None:
         return NOTHING
     if value.half_width is None:

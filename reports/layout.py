@@ -9,8 +9,8 @@ from reports import figures
 from reports.rows import Baseline, MetricInfo, Row, Table, uninformative
 
 FLOPS_NOTE = (
-    "FLOPs are theoretical: two per multiply-add, one example at the task's lengths, each layer's dense FLOPs times the "
-    "density of its weight, all else as it is. They are not a speed-up: dense kernels run zeros at full cost."
+    "FLOPs are theoretical: two per multiply-add, one example at the task's lengths, each layer's dense FLOPs times "
+    "the density of its weight, all else as it is. They are not a speed-up: dense kernels run zeros at full cost."
 )
 SHOWN_FAILURES = 8
 
@@ -126,15 +126,17 @@ def footer(table: Table) -> list[str]:
         "sparsity: zeros / prunable weights. total: zeros / all parameters. Δ dense: minus dense at the same seed. "
         "fewer: dense FLOPs / FLOPs."
     ]
-    sized = next((row for row in rows if row.parameters and row.prunable is not None), None)
-    if sized is not None:
-        found.append(f"Prunable: {sized.prunable:,} of {sized.parameters:,} parameters.")
+    sizes = dict.fromkeys((row.prunable, row.parameters) for row in rows if row.parameters and row.prunable is not None)
+    if sizes:
+        found.append("Prunable: " + "; ".join(f"{prunable:,} of {all_:,} parameters" for prunable, all_ in sizes) + ".")
     if any(row.total_sparsity and round(row.total_sparsity, 4) == 0 for row in rows):
         found.append("A total of 0.0000 is above zero, and below 0.00005.")
     if any(row.collapsed for row in rows):
         found.append("†n: n layers collapsed (no weight left, in one seed at least). 'bench show KEY' names them.")
     if any(row.failures for row in rows):
         found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
+    if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
+        found.append("A figure without ± is of one seed.")
     failures = [(row, record) for row in rows for record in row.failures]
     for row, record in failures[:SHOWN_FAILURES]:
         found.append(f"✗ {row.label} at {row.target:g}, seed {record.seed}: {why(record.failure)}")

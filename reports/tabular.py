@@ -15,10 +15,10 @@ from bench.store import Store
 SEPARATOR = ";"
 """Between the names of collapsed layers in one CSV field."""
 LEADING = (
-    "key status task task_version model preset pruner when allocation structure target_sparsity sparsity "
-    "total_sparsity seed n"
-).split()
-TRAILING = "dense_flops flops dense_bytes compressed_bytes parameters prunable train_steps".split()
+    *("key", "status", "task", "task_version", "model", "preset", "pruner", "when", "allocation", "structure"),
+    *("target_sparsity", "sparsity", "total_sparsity", "seed", "n"),
+)
+TRAILING = ("dense_flops", "flops", "dense_bytes", "compressed_bytes", "parameters", "prunable", "train_steps")
 
 Timed = tuple[Record, Mapping[str, float]]
 """A record and its seconds by step kind."""

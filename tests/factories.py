@@ -53,7 +53,12 @@ def make_record(pruner: str = "dense", target: float = 0.0, seed: int = 0, **cha
         "preset": "smoke",
         "options": {"dim": 8},
         "path": steps,
-        "data": {"name": "toy", "kind": "subset", "counts": {"train rows": 1200, "test rows": 400}, "digest": "ab" * 32},
+        "data": {
+            "name": "toy",
+            "kind": "subset",
+            "counts": {"train rows": 1200, "test rows": 400},
+            "digest": "ab" * 32,
+        },
         "provenance": {"device": "cpu", "threads": 1, "dtype": "float32", "packages": {"torch": "2.13.0"}},
         "title": "Classification of toy news",
         "metric_info": METRICS,
@@ -77,9 +82,8 @@ def make_record(pruner: str = "dense", target: float = 0.0, seed: int = 0, **cha
 
 def make_failure(pruner: str, target: float, seed: int = 0, **changes: Any) -> Record:
     """A cell that failed in training."""
-    nothing = dict.fromkeys(
-        "sparsity total_sparsity parameters prunable dense_flops flops dense_bytes compressed_bytes".split()
-    )
+    unknown = ("sparsity", "total_sparsity", "parameters", "prunable")
+    nothing = dict.fromkeys((*unknown, "dense_flops", "flops", "dense_bytes", "compressed_bytes"))
     failure = Failure("the loss became NaN at step 7.", "Train", "logs/toy.txt")
     left = {"status": "failed", "metrics": {}, "n": 0, "layers": (), "flops_by_type": {}, "train_steps": 7}
     return make_record(pruner, target, seed, **{**nothing, **left, "failure": failure, **changes})
