@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.store import Store
 
 SHORTEST_KEY = 4
+PHASES = ("train", "recover")
 HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -70,38 +71,61 @@ def _pruner_facts(found: Any) -> list[tuple[str, object]]:
 
 
 def _task(found: Any, facts: list[tuple[str, object]]) -> str:
-    directions = (f"{m.name} ({'higher' if m.higher_is_better else 'lower'} is better)" for m in found.metrics)
     facts = [
         *facts,
         ("title", found.title),
         ("version", found.version),
-        ("metrics", ", ".join(directions)),
+        ("metrics", _directions(found.metrics)),
         ("data", f"{found.dataset}/ with {', '.join(found.required)} (plain, .gz or .xz), else the embedded sample"),
     ]
-    parts = [pairs(facts) + _paragraph(found), _presets(found.presets)]
+    parts = [pairs(facts) + _paragraph(found), _presets(found.presets), _options(found.presets)]
     parts += ["notes\n" + "".join(f"  {note}\n" for note in found.notes)] if found.notes else []
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
+
+
+def _directions(metrics: Any) -> str:
+    """The metrics in their order, each direction said once."""
+    said = {True: "higher is better", False: "lower is better"}
+    groups = {better: [m.name for m in metrics if m.higher_is_better is better] for better in said}
+    return "; ".join(f"{', '.join(names)}: {said[better]}" for better, names in groups.items() if names)
 
 
 def _presets(presets: Any) -> str:
-    """One column a preset, one line an option or setting."""
+    """One column a preset, one line an option or setting; what no preset changes of a schedule is left out."""
     columns = {name: _settings(preset) for name, preset in presets.items()}
+    usual = _usual()
     names = dict.fromkeys(name for settings in columns.values() for name in settings)
-    lines = [[f"  {name}", *(columns[preset].get(name, "") for preset in columns)] for name in names]
+    told = [name for name in names if any(column.get(name) != usual.get(name, ...) for column in columns.values())]
+    lines = [[f"  {name}", *(_cell(column.get(name)) for column in columns.values())] for name in told]
     return block(["presets", *columns], lines)
 
 
-def _settings(preset: Any) -> dict[str, str]:
-    given: Any = preset.options
-    options = asdict(given) if is_dataclass(given) and not isinstance(given, type) else dict(given or {})
-    schedules = {
-        f"{phase}.{name}": value
-        for phase in ("train", "recover")
-        for name, value in asdict(getattr(preset, phase)).items()
-        if value is not None
-    }
+def _settings(preset: Any) -> dict[str, object]:
+    schedules = {phase: asdict(getattr(preset, phase)) for phase in PHASES}
+    settings = {f"{phase}.{name}": value for phase, schedule in schedules.items() for name, value in schedule.items()}
     scoring = {"score_batches": preset.score_batches, "score_batch_size": preset.score_batch_size}
-    return {name: _plain(value) for name, value in {**options, **schedules, **scoring}.items()}
+    return {**asdict(preset.options), **settings, **scoring}
+
+
+def _usual() -> dict[str, object]:
+    """The defaults of a schedule, and the stream that a recovery has of its own."""
+    from bench.steps import Schedule
+
+    defaults = {f"{phase}.{field.name}": field.default for phase in PHASES for field in fields(Schedule)}
+    return {**defaults, "recover.stream": "recover"}
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else _plain(value)
+
+
+def _options(presets: Any) -> str:
+    """What the task's options mean, where their class tells."""
+    from bench.cli import descriptions
+
+    classes = dict.fromkeys(type(preset.options) for preset in presets.values())
+    told = {name: text for found in classes for name, text in descriptions.fields(found).items()}
+    return f"options\n{pairs([*told.items()], indent=2)}" if told else ""
 
 
 def _paragraph(found: Any) -> str:

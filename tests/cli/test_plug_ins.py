@@ -18,6 +18,8 @@ from tasks.base import Metric, Preset
 @dataclass(frozen=True)
 class ToyOptions:
     dim: int = 8
+    """Width of the shelf."""
+    color: str = "red"
 
 
 class ToyTask:
@@ -62,12 +64,19 @@ def test_show_of_a_task_tells_metrics_data_and_presets_side_by_side(toys, capsys
     code, out = run(capsys, "show", "toy")
     assert code == 0
     assert out["title"] == "Sorting of toys"
-    assert out["metrics"] == "accuracy (higher is better), loss (lower is better)"
+    assert out["metrics"] == "accuracy: higher is better; loss: lower is better"
     assert out["data"].startswith("toys/ with toys.csv")
     assert out["presets"].split() == ["smoke", "paper"]
-    assert out["dim"].split() == ["8", "64"]
     assert out["train.epochs"].split() == ["2", "2"]
+    assert out["color"].split() == ["red", "red"]
+    assert "train.momentum" not in out
     assert out["Toys"] == "are not data."
+
+
+def test_show_of_a_task_tells_its_options_and_what_they_mean(toys, capsys):
+    cli.main(["show", "toy"])
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [line[1].split() for line in lines if line[:1] == ["dim"]] == [["8", "64"], ["Width", "of", "the", "shelf."]]
 
 
 def test_show_of_a_criterion_tells_its_recipe_and_docstring(toys, capsys):
