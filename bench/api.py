@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +17,10 @@ from bench.steps import canonical
 from bench.store import Store
 
 if TYPE_CHECKING:
-    from reports.table import Table
-
     from bench.executors.inline import Listener
     from bench.plan import Node
     from bench.record import Record
+    from reports.rows import Table
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ def run(
     threads: int | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
-) -> Table:
-    """Runs a grid of cells, going on where an earlier run of it stopped, and returns its table.
+) -> Result:
+    """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
     ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it. Raises ``BenchError`` for bad input; a cell
     that fails is in the table with its error.
@@ -91,19 +90,34 @@ def run(
     plan = make(request)
     store = Store(out, create=True)
     execute(plan, store, Execution(str(out), device, threads, None, retry_failed, fail_fast), dtype, Silent())
-    return table_of(plan, store)
+    return result(plan, store)
 
 
 def _several(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | int | float) else list(value)
 
 
-def table_of(plan: Plan, store: Store) -> Table:
-    """The table of a plan's cells that have records."""
-    from reports.table import Table
+@dataclass(frozen=True)
+class Result:
+    """What a grid came to: ``print(result)`` shows its tables."""
+
+    records: Sequence[Record]
+    """One a cell, in the order of the plan."""
+    tables: Sequence[Table]
+    """Rows over seeds, one table a task and data set."""
+
+    def __str__(self) -> str:
+        from reports.text import render
+
+        return render(self.tables)
+
+
+def result(plan: Plan, store: Store) -> Result:
+    """The plan's cells that have records."""
+    from reports.rows import tables
 
     records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
-    return Table.of(records, store.references())
+    return Result(records, tables(records, store.references()))
 
 
 def pending(plan: Plan, store: Store, *, retry_failed: bool = False) -> list[str]:

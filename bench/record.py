@@ -73,6 +73,12 @@ class Record:
     data: Mapping[str, Any]
     """``name``, ``kind`` (sample, subset or whole), ``counts``, ``digest``."""
     provenance: Mapping[str, Any]
+    title: str = ""
+    """The task's title."""
+    metric_info: Sequence[Mapping[str, Any]] = ()
+    """``name``, ``higher_is_better`` and ``percent`` of each metric, in the task's order; the first leads."""
+    task_notes: Sequence[str] = ()
+    """Sentences that belong under every table of the task."""
     sparsity: float | None = None
     """Zeros / prunable weights, counted."""
     total_sparsity: float | None = None
@@ -98,12 +104,7 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)
     """Kind (``examples``, ``run``) to file name under ``files/``, which carries its own digest."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    title: str = ""
-    """What the task is called in tables."""
-    metric_info: Sequence[Mapping[str, Any]] = ()
-    """``name``, ``higher_is_better`` and ``percent`` of each metric, the leading one first."""
-    task_notes: Sequence[str] = ()
-    """Sentences that belong under every table of the task."""
+    """Facts of the evaluation. ``floor`` maps a metric to what chance alone reaches on this data."""
     failure: Failure | None = None
     schema: int = SCHEMA
 

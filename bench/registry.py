@@ -47,6 +47,11 @@ def distribution(group: str, name: str) -> str:
     return f"{_distribution(entry)} {entry.dist.version}" if entry.dist is not None else _distribution(entry)
 
 
+def source(group: str, name: str) -> str:
+    """Where ``name`` is defined, as ``module:object``; imports no plug-in."""
+    return _entry(group, name).value
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """``Did you mean 'grasp'?`` where something is near, else the list of what there is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import flags
+from bench.cli.output import write, write_json
 from bench.steps import Cut, Evaluate, Score, Train
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def plan(
 
     made = make(request)
     if json_:
-        typer.echo(json.dumps(summary(made, stored(folder)), indent=1))
+        write_json(summary(made, stored(folder)))
     else:
-        typer.echo(text_of(made, stored(folder)))
+        write(text_of(made, stored(folder)) + "\n")
 
 
 def stored(folder: str) -> Store | None:

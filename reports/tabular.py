@@ -1,0 +1,87 @@
+"""Cells for other programs, one a line: CSV and JSON lines. Nothing is averaged or rounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.record import DENSE, Record
+from bench.store import Store
+
+SEPARATOR = ";"
+"""Between the names of collapsed layers in one CSV field."""
+LEADING = (
+    *("key", "status", "task", "task_version", "model", "preset", "pruner", "when", "allocation", "structure"),
+    *("target_sparsity", "sparsity", "total_sparsity", "seed", "n"),
+)
+TRAILING = ("dense_flops", "flops", "dense_bytes", "compressed_bytes", "parameters", "prunable", "train_steps")
+
+Timed = tuple[Record, Mapping[str, float]]
+"""A record and its seconds by step kind."""
+
+
+def timed(store: Store, records: Iterable[Record]) -> list[Timed]:
+    """Records with their timings, in the order of task, model, pruner, target and seed."""
+    cells = [(record, store.timing(record.key)) for record in records]
+    return sorted(cells, key=lambda cell: _order(cell[0]))
+
+
+def jsonl(cells: Sequence[Timed]) -> str:
+    """One object a cell: the whole record, and ``seconds`` by step kind."""
+    lines = (json.dumps({**_plain(record), "seconds": dict(seconds)}, sort_keys=True) for record, seconds in cells)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def comma_separated(cells: Sequence[Timed]) -> str:
+    """One line a cell under one header: metrics as ``metric:NAME``, options as ``option:NAME``, ``seconds:KIND``."""
+    metrics = dict.fromkeys(entry["name"] for record, _ in cells for entry in record.metric_info)
+    metrics |= dict.fromkeys(sorted({name for record, _ in cells for name in record.metrics} - metrics.keys()))
+    options = sorted({name for record, _ in cells for name in record.options})
+    kinds = sorted({kind for _, seconds in cells for kind in seconds})
+    columns = [
+        *LEADING,
+        *(f"metric:{name}" for name in metrics),
+        *TRAILING,
+        *("collapsed_layers", "data:name", "data:kind", "data:digest"),
+        *(f"option:{name}" for name in options),
+        *(f"seconds:{kind}" for kind in kinds),
+        "error",
+    ]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_flat(record, seconds) for record, seconds in cells)
+    return stream.getvalue()
+
+
+def _flat(record: Record, seconds: Mapping[str, float]) -> dict[str, Any]:
+    body = _plain(record)
+    return {
+        **{name: "" if body[name] is None else body[name] for name in (*LEADING, *TRAILING)},
+        **{f"metric:{name}": value for name, value in record.metrics.items()},
+        "collapsed_layers": SEPARATOR.join(record.collapsed_layers),
+        **{f"data:{part}": record.data.get(part, "") for part in ("name", "kind", "digest")},
+        **{f"option:{name}": _field(value) for name, value in record.options.items()},
+        **{f"seconds:{kind}": value for kind, value in seconds.items()},
+        "error": record.failure.error if record.failure else "",
+    }
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """The record as plain data. A cell with nothing to cut is the dense one, whichever pruner was asked for it."""
+    body = asdict(record)
+    return {**body, "pruner": DENSE} if record.target_sparsity == 0 else body
+
+
+def _field(value: object) -> object:
+    return value if isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
+
+
+def _order(record: Record) -> tuple[Any, ...]:
+    data = str(record.data.get("digest", ""))
+    recipe = (record.pruner != DENSE, record.pruner, record.when, record.allocation, record.structure)
+    return record.task, data, record.model, record.preset, recipe, record.target_sparsity, record.seed, record.key

@@ -1,0 +1,149 @@
+"""What ``show`` and ``doctor`` tell about plug-ins, with a toy task and pruner in place of the installed ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from bench import cli, registry
+from bench.cli import doctor
+from bench.errors import UsageError
+from bench.steps import Schedule
+from tasks.base import Metric, Preset
+
+
+@dataclass(frozen=True)
+class ToyOptions:
+    dim: int = 8
+    """Width of the shelf."""
+    color: str = "red"
+
+
+class ToyTask:
+    """Sorts toys."""
+
+    title: ClassVar = "Sorting of toys"
+    version: ClassVar = 3
+    dataset: ClassVar = "toys"
+    required: ClassVar = ("toys.csv",)
+    metrics: ClassVar = (Metric("accuracy", percent=True), Metric("loss", higher_is_better=False))
+    presets: ClassVar = {
+        name: Preset(ToyOptions(dim), Schedule(0.1, 4, epochs=2), Schedule(0.01, 4, steps=9))
+        for name, dim in (("smoke", 8), ("paper", 64))
+    }
+    notes: ClassVar = ("Toys are not data.",)
+
+
+class ToyCriterion:
+    """Scores by the price of the toy."""
+
+    version, iterations, needs_data = 2, 100, False
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """A registry of one task and one criterion, and no data but what a test points at."""
+    plug_ins = {"tasks": {"toy": ToyTask}, "pruners": {"price": ToyCriterion}, "allocations": {}, "structures": {}}
+    monkeypatch.setattr(registry, "names", lambda group: sorted(plug_ins[group]))
+    monkeypatch.setattr(registry, "load", lambda group, name: plug_ins[group][name])
+    monkeypatch.setattr(registry, "distribution", lambda group, name: "toys 1.0")
+    return plug_ins
+
+
+def run(capsys, *arguments: str) -> tuple[int, dict[str, str]]:
+    """Exit code, and the printed lines by their first word."""
+    code = cli.main(arguments)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line]
+    return code, {line[0]: line[1] if len(line) > 1 else "" for line in lines}
+
+
+def test_show_of_a_task_tells_metrics_data_and_presets_side_by_side(toys, capsys):
+    code, out = run(capsys, "show", "toy")
+    assert code == 0
+    assert out["title"] == "Sorting of toys"
+    assert out["metrics"] == "accuracy: higher is better; loss: lower is better"
+    assert out["data"].startswith("toys/ with toys.csv")
+    assert out["presets"].split() == ["smoke", "paper"]
+    assert out["train.epochs"].split() == ["2", "2"]
+    assert out["color"].split() == ["red", "red"]
+    assert "train.momentum" not in out
+    assert out["Toys"] == "are not data."
+
+
+def test_show_of_a_task_tells_its_options_and_what_they_mean(toys, capsys):
+    cli.main(["show", "toy"])
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [line[1].split() for line in lines if line[:1] == ["dim"]] == [["8", "64"], ["Width", "of", "the", "shelf."]]
+
+
+def test_show_of_a_criterion_tells_its_recipe_and_docstring(toys, capsys):
+    code, out = run(capsys, "show", "price")
+    assert code == 0
+    assert out["iterations"] == "100"
+    assert out["scores"] == "no data"
+    assert out["Scores"] == "by the price of the toy."
+
+
+def doctored(capsys, monkeypatch, tmp_path: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Exit code and lines of a doctor whose allocations and structures are those of the toy registry."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(registry, "GROUPS", ("tasks", "pruners"))
+    monkeypatch.setattr(registry, "task", lambda name: registry.load("tasks", name))
+    code = cli.main(["doctor", *arguments])
+    return code, [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_doctor_finds_a_sound_installation_and_says_what_the_sample_stands_in_for(toys, capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    code, lines = doctored(capsys, monkeypatch, tmp_path)
+    assert code == 0, lines
+    assert "ok tasks 1 of 1 load" in lines
+    assert any(line.startswith("ok torch 2.") for line in lines)
+    sample = "the embedded sample (toys/ is not there: looked in $XDG_CACHE_HOME/prunebench/data)"
+    assert f"ok data of toy {sample}" in lines
+
+
+def test_doctor_names_the_place_of_data_by_the_name_the_user_gave_it(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "sets" / "toys").mkdir(parents=True)
+    (tmp_path / "sets" / "toys" / "toys.csv").write_text("1\n")
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "sets"))
+    _, lines = doctored(capsys, monkeypatch, tmp_path)
+    assert "ok data of toy $BENCH_DATA: toys" in lines
+    assert not any(str(tmp_path) in line for line in lines)
+
+
+def test_doctor_finds_a_folder_without_the_data_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path / "empty"))
+    assert code == 1
+    assert any(line.startswith("!! data of toy") and "lacks toys/toys.csv" in line for line in lines)
+
+
+def test_doctor_finds_a_plug_in_that_does_not_load_wrong(toys, capsys, monkeypatch, tmp_path):
+    def broken(group, name):
+        raise UsageError(f"the {group[:-1]} {name!r} of toys does not load")
+
+    monkeypatch.setattr(registry, "load", broken)
+    code, lines = doctored(capsys, monkeypatch, tmp_path)
+    assert code == 1
+    assert "!! pruners the pruner 'price' of toys does not load." in lines
+
+
+def test_doctor_finds_a_cache_that_cannot_be_written_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file where a folder belongs")
+    code, lines = doctored(capsys, monkeypatch, tmp_path)
+    assert code == 1
+    assert any(line.startswith("!! cache $XDG_CACHE_HOME/prunebench cannot be written") for line in lines)
+
+
+def test_doctor_compares_versions_with_what_prunebench_requires(monkeypatch):
+    monkeypatch.setattr(
+        "importlib.metadata.requires", lambda _: ["typer>=99", "nowhere-to-be-found>=1", "pytest; extra == 'x'"]
+    )
+    found = {finding.about: finding for finding in doctor._packages()}
+    assert found["typer"].problem and "does not fit >=99" in found["typer"].said
+    assert found["nowhere-to-be-found"].problem and found["nowhere-to-be-found"].said.startswith("missing")
+    assert "pytest" not in found

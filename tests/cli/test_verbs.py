@@ -1,0 +1,177 @@
+"""What the verbs that only read print, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.record import Layer
+from tests.factories import make_failure, make_record, make_store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four cells: two dense, one of grasp with a collapsed layer, one of grasp that failed."""
+    layers = (Layer("body.weight", "Linear", 1000, 0), Layer("head.weight", "Linear", 400, 100))
+    collapsed = make_record("grasp", 0.9, 0, collapsed_layers=["body.weight"], layers=layers)
+    make_store(tmp_path / "res", [make_record(), make_record(seed=1), collapsed, make_failure("grasp", 0.9, 1)])
+    return tmp_path / "res"
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(arguments)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_report_prints_the_table_and_nothing_else(folder, capsys):
+    code, out, err = run(capsys, "report", str(folder))
+    assert (code, err) == (0, "")
+    assert out.startswith("toy-news")
+    assert "\x1b" not in out
+
+
+def test_report_keeps_dense_in_tables_and_filters_cells_strictly(folder, capsys):
+    _, table, _ = run(capsys, "report", str(folder), "--pruner", "grasp")
+    assert "\ndense " in table
+    _, lines, _ = run(capsys, "report", str(folder), "--pruner", "grasp", "--format", "jsonl")
+    assert {json.loads(line)["pruner"] for line in lines.splitlines()} == {"grasp"}
+
+
+def test_report_writes_to_a_file(folder, tmp_path, capsys):
+    assert run(capsys, "report", str(folder), "--format", "csv", "--output", str(tmp_path / "cells.csv")) == (0, "", "")
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_status_counts_cells_and_tells_why_some_failed(folder, capsys):
+    code, out, _ = run(capsys, "status", str(folder))
+    assert code == 0
+    assert "4: 3 done, 1 failed" in out
+    assert "toy-news grasp at 0.9, seed 1: the loss became NaN at step 7 (Train), see logs/toy.txt" in out
+
+
+def test_status_names_what_was_set_aside(folder, capsys):
+    victim = next((folder / "records").glob("*.json"))
+    victim.write_text(victim.read_text().replace('"seed": ', '"seed": 1'))
+    _, out, _ = run(capsys, "status", str(folder), "--json")
+    found = json.loads(out)
+    assert (found["cells"], found["damaged"]) == (3, [f"records.{victim.name}"])
+
+
+def test_show_prints_a_cell_found_by_the_start_of_its_key(folder, capsys):
+    key = make_failure("grasp", 0.9, 1).key
+    code, out, _ = run(capsys, "show", key[:8], "--out", str(folder))
+    assert code == 0
+    assert key in out
+    assert "the loss became NaN at step 7. (Train), see logs/toy.txt" in out
+    assert "Cut allocation=global sparsity=0.9 structure=weights" in out
+
+
+def test_show_lists_layers_and_marks_a_collapsed_one(folder, capsys):
+    (key,) = [path.stem for path in (folder / "records").glob("*.json") if "head.weight" in path.read_text()]
+    _, out, _ = run(capsys, "show", key, "--out", str(folder))
+    layers = [line.split() for line in out.splitlines() if ".weight " in line]
+    assert layers == [
+        ["body.weight", "Linear", "1000", "0", "0.0000", "†"],
+        ["head.weight", "Linear", "400", "100", "0.2500"],
+    ]
+
+
+def test_show_of_a_key_that_several_share_asks_for_more(tmp_path, capsys):
+    first = make_record()
+    make_store(tmp_path, [replace(first, key="abcd1" + "0" * 59), replace(first, key="abcd2" + "0" * 59)])
+    code, _, err = run(capsys, "show", "abcd", "--out", str(tmp_path))
+    assert (code, err) == (2, f"bench: {tmp_path}: 2 keys begin with 'abcd'. Give more of the key.\n")
+
+
+def test_list_gives_clean_json(capsys):
+    code, out, _ = run(capsys, "list", "structures", "--json")
+    assert code == 0
+    assert ("structures", "weights") in {(entry["kind"], entry["name"]) for entry in json.loads(out)}
+
+
+REFUSALS = {
+    "report FOLDER --format pdf": "--format: unknown format 'pdf'. There is: text, md, csv, jsonl.",
+    "report FOLDER --format jsnl": "--format: unknown format 'jsnl'. Did you mean 'jsonl'?",
+    "report FOLDER --pruner grsp": "--pruner: no cell of 'grsp' in the folder. Did you mean 'grasp'?",
+    "report FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
+    "report FOLDER --output FOLDER/no/x": "--output FOLDER/no/x: cannot be written (No such file or directory).",
+    "status FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
+    "show grsp": "'grsp' is no task, pruner or key. Did you mean 'grasp'?",
+    "list prunners": "unknown kind 'prunners'. Did you mean 'pruners'?",
+    "doctor --data FOLDER/none": "--data FOLDER/none: no such folder. Give the folder that holds the data sets.",
+}
+
+
+@pytest.mark.parametrize("command", REFUSALS)
+def test_bad_input_is_one_line_and_exit_code_2(command, folder, capsys):
+    code, out, err = run(capsys, *command.replace("FOLDER", str(folder)).split())
+    assert (code, out) == (2, "")
+    assert err == f"bench: {REFUSALS[command]}\n".replace("FOLDER", str(folder))
+
+
+@pytest.mark.parametrize("command", ["reprot", "report --frmat md", "show", "--bogus", "report a b"])
+def test_wrong_usage_is_one_line_that_names_the_help(command, capsys):
+    code, out, err = run(capsys, *command.split())
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "--help'." in err
+
+
+def test_a_folder_of_a_newer_version_is_refused(folder, capsys):
+    (folder / "results.json").write_text('{"schema": 99}')
+    code, _, err = run(capsys, "report", str(folder))
+    assert code == 2
+    assert "schema 99" in err
+
+
+def test_an_empty_results_folder_says_what_to_do(tmp_path, capsys):
+    make_store(tmp_path / "empty", [])
+    code, out, err = run(capsys, "report", str(tmp_path / "empty"))
+    assert (code, out) == (2, "")
+    assert "no finished cell yet" in err
+
+
+def test_a_defect_is_one_line_and_its_traceback_comes_with_debug(folder, capsys, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("wires crossed")
+
+    monkeypatch.setattr("bench.store.Store.records", broken)
+    code, _, err = run(capsys, "report", str(folder))
+    assert (code, err.count("\n")) == (70, 1)
+    assert "RuntimeError: wires crossed" in err
+    _, _, err = run(capsys, "report", "--debug", str(folder))
+    assert "Traceback" in err
+
+
+def test_an_interrupt_ends_with_130(folder, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.store.Store.records", interrupted)
+    code, out, err = run(capsys, "report", str(folder))
+    assert (code, out) == (130, "")
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    """Far more than a pipe holds is written to one that is closed after a line."""
+    make_store(tmp_path / "res", [make_record("grasp", 0.9, seed) for seed in range(100)])
+    command = [sys.executable, "-m", "bench", "report", str(tmp_path / "res"), "--format", "jsonl"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith(b"{")
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141

@@ -1,0 +1,95 @@
+"""The table in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports import markdown, text
+from reports.rows import tables
+from tests.factories import make_failure, make_record
+
+RANKING = ("AP", "RR@10", "Success@1", "Success@10", "nDCG@10", "R@1000")
+
+
+def ranking(seeds, **changes):
+    info = [{"name": name, "higher_is_better": True, "percent": False} for name in RANKING]
+    return [
+        make_record(p, t, s, task="toy-dsi", metric_info=info, metrics=dict.fromkeys(RANKING, 0.4 + s / 10), **changes)
+        for p, t in (("dense", 0.0), ("grasp", 0.5), ("grasp", 0.9))
+        for s in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize("width", [100, 140])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_six_metrics_fit_any_usual_terminal(seeds, width):
+    drawn = text.render(tables(ranking(seeds)), width)
+    assert max(map(len, drawn.splitlines())) <= width
+    assert all(f"{name} ↑" in drawn for name in RANKING)
+
+
+def test_one_table_is_enough_where_it_fits():
+    assert text.render(tables(ranking(1)), 140).count("pruner ") == 1
+    assert text.render(tables(ranking(3)), 140).count("pruner ") == 2
+
+
+def test_the_leading_metric_and_its_difference_come_first():
+    (titles,) = [line for line in text.render(tables(ranking(1)), 140).splitlines() if line.startswith("pruner")]
+    assert titles.index("AP ↑") < titles.index("Δ dense") < titles.index("RR@10 ↑")
+
+
+def test_the_header_says_that_a_sample_is_synthetic():
+    sample = {"name": "toy", "kind": "sample", "counts": {"rows": 9}, "digest": "00" * 32}
+    assert "the embedded synthetic sample, not the real data" in text.render(tables([make_record(data=sample)]))
+    assert "synthetic" not in text.render(tables([make_record()]))
+
+
+def test_the_header_says_directions_data_and_seeds():
+    drawn = text.render(tables([make_record(seed=seed) for seed in (0, 1, 2)]))
+    assert "accuracy in %: higher is better; loss: lower is better" in drawn
+    assert "400 examples evaluated · 3 seeds (0-2)" in drawn
+    assert "toy, a subset of the official release: 1,200 train rows, 400 test rows · digest abababababab" in drawn
+    assert "cpu, 1 thread" in drawn
+
+
+def test_a_dense_model_at_chance_is_announced_above_the_table():
+    drawn = text.render(tables([make_record(metrics={"accuracy": 0.26}, notes={"floor": {"accuracy": 0.25}})]))
+    assert "not informative: dense reaches accuracy 26.00 %, not clearly above chance (25.00 %)" in drawn
+    assert drawn.index("not informative") < drawn.index("pruner")
+
+
+def test_failed_and_collapsed_cells_are_marked_and_explained():
+    records = [make_record("grasp", 0.9, 0, collapsed_layers=["a", "b"]), make_failure("grasp", 0.9, 1)]
+    drawn = text.render(tables(records))
+    (line,) = [line for line in drawn.splitlines() if line.startswith("grasp")]
+    assert line.endswith("1/2  †2 ✗1")
+    assert "✗ grasp at 0.9, seed 1: the loss became NaN at step 7 (Train), see logs/toy.txt" in drawn
+
+
+def test_no_mark_is_explained_that_no_line_carries():
+    drawn = text.render(tables([make_record()]))
+    assert "†" not in drawn
+    assert "✗" not in drawn
+
+
+def test_a_tiny_total_sparsity_reads_zero_and_is_explained():
+    drawn = text.render(tables([make_record("grasp", 0.9, total_sparsity=0.00004)]))
+    assert "0.0000" in drawn
+    assert "A total of 0.0000 is above zero" in drawn
+    assert "Prunable: 1,000 of 4,000 parameters." in drawn
+
+
+def test_flops_are_never_called_a_speed_up():
+    flat = " ".join(text.render(tables([make_record()])).split())
+    assert "FLOPs are theoretical" in flat
+    assert "They are not a speed-up" in flat
+
+
+def test_notes_of_the_task_stand_below():
+    assert "The toy's test rows are its own." in text.render(tables([make_record()]))
+
+
+def test_markdown_has_one_table_and_escapes_its_delimiter():
+    drawn = markdown.render(tables(ranking(3, model="a|b") + ranking(1, model="c")))
+    assert "dense [a\\|b]" in drawn
+    assert drawn.count("|:---") == 1
