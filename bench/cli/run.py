@@ -51,15 +51,13 @@ def run(
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""
     request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
-    from reports.formats import check
-
     from bench.api import Execution, execute, pending
     from bench.cli.plan import stored, summary, text_of
     from bench.cli.progress import Progress
     from bench.plan import make
     from bench.store import Store
 
-    check(format_)
+    check_format(format_)
     plan = make(request)
     if dry_run:
         write(text_of(plan, stored(folder)) + "\n")
