@@ -94,20 +94,10 @@ def task(name: str) -> type[Task]:
 
 def pruner(name: str) -> Pruner:
     """The pruner registered under ``name``; a criterion is wrapped in the one-shot recipe."""
-    from pruners.base import Pruner
-    from pruners.recipes import one_shot
+    from pruners.base import Pruner, one_shot_with
 
     found = load("pruners", name)
-    if isinstance(found, Pruner):
-        return found
-    return Pruner(
-        name=name,
-        criterion=name,
-        recipe=one_shot,
-        iterations=found.iterations,
-        version=found.version,
-        needs_data=found.needs_data,
-    )
+    return found if isinstance(found, Pruner) else one_shot_with(name, found)
 
 
 def criterion(name: str) -> Criterion:

@@ -115,3 +115,17 @@ class Recipe(Protocol):
     """Turns a target into the path of steps between ``Init`` and ``Evaluate``."""
 
     def __call__(self, pruner: Pruner, sparsity: float, budget: Budget) -> Sequence[Step]: ...
+
+
+def one_shot_with(name: str, criterion: type[Criterion]) -> Pruner:
+    """The pruner that every criterion is by itself: scored once, cut once."""
+    from pruners.recipes import one_shot
+
+    return Pruner(
+        name=name,
+        criterion=name,
+        recipe=one_shot,
+        iterations=criterion.iterations,
+        version=criterion.version,
+        needs_data=criterion.needs_data,
+    )

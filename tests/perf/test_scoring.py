@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from bench.counts import kept
 from bench.masks import cut
 from bench.scoring import score
-from bench.selection import thresholds
 from bench.steps import Score
 from pruners.allocation import global_
 from pruners.base import View
@@ -76,7 +74,9 @@ def textbook(model: nn.Module, sparsity: float, passes: int, run: int | None = N
         with torch.no_grad():
             for name, weight in weights.items():
                 weight.mul_(masks[name])
-            signs = {name: torch.sign(tensor) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+            signs = {
+                name: torch.sign(tensor) for name, tensor in model.state_dict().items() if tensor.is_floating_point()
+            }
             for name, tensor in model.state_dict().items():
                 if name in signs:
                     tensor.abs_()
