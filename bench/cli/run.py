@@ -12,7 +12,7 @@ import typer
 
 from bench.cli import flags
 from bench.cli.output import write
-from bench.cli.report import FORMATS, rendered, terminal_width
+from bench.cli.report import FORMATS, check_format, rendered, terminal_width
 
 if TYPE_CHECKING:
     from bench.plan import Plan
