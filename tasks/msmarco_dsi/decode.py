@@ -1,0 +1,166 @@
+"""Scores of docids under the model: all of them (exact), or the best by beam search; both constrained by the trie.
+
+A docid's score is the sum of its tokens' log-probabilities under the whole output vocabulary (no length penalty, no
+renormalisation over what the trie allows), which is what teacher forcing gives. The encoder runs once a query, and the
+decoder once for each (query, prefix) that is reached, with its keys and values carried along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, EncoderDecoderCache
+
+from tasks.msmarco_dsi.docids import Trie
+
+ROWS = 2048
+"""(query, prefix) pairs decoded at once: bounds memory, changes no result."""
+
+
+@dataclass(frozen=True)
+class Beams:
+    """What a search holds at one level of the trie: one row for each (query, prefix), ordered by query."""
+
+    query: Tensor
+    """int64 (rows,)."""
+    node: Tensor
+    """int64 (rows,): node of the level."""
+    score: Tensor
+    """float32 (rows,): log-probability of the prefix."""
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    def __getitem__(self, rows: Tensor | slice) -> Beams:
+        return Beams(self.query[rows], self.node[rows], self.score[rows])
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the trie on the model's device."""
+
+    children: Tensor
+    tokens: Tensor
+
+
+def levels(trie: Trie, device: torch.device) -> list[Level]:
+    """The trie's arrays as tensors."""
+    return [
+        Level(torch.from_numpy(children).to(device), torch.from_numpy(tokens).long().to(device))
+        for children, tokens in zip(trie.children, trie.tokens, strict=True)
+    ]
+
+
+def exact(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Trie) -> Tensor:
+    """Log-probability of every docid for every query, float32 (queries, documents)."""
+    ladder = levels(trie, input_ids.device)
+    documents = torch.from_numpy(trie.documents).to(input_ids.device)
+    scores = torch.empty(len(input_ids), len(documents), device=input_ids.device)
+    encoded = _encode(model, input_ids, attention_mask)
+
+    def descend(depth: int, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> None:
+        logp = _step(model, encoded, attention_mask, beams, cache, last)
+        parent, found = _children(ladder[depth], beams, logp)
+        if depth + 1 == trie.depth:
+            scores[found.query, documents[found.node]] = found.score
+            return
+        for rows in torch.arange(len(found), device=input_ids.device).split(ROWS):
+            part = found[rows]
+            descend(depth + 1, part, _selected(cache, parent[rows]), ladder[depth].tokens[part.node])
+
+    for rows in torch.arange(len(input_ids), device=input_ids.device).split(ROWS):
+        descend(0, _roots(rows), _empty(), _start(model, rows))
+    return scores
+
+
+def beam(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Trie, beams: int) -> tuple[Tensor, Tensor]:
+    """The ``beams`` docids that beam search ends with: document numbers, -1 where fewer were found, and their scores,
+    -inf there; int64 and float32 (queries, beams). Every docid is one of the trie's, none comes twice."""
+    device = input_ids.device
+    encoded = _encode(model, input_ids, attention_mask)
+    queries = torch.arange(len(input_ids), device=device)
+    held, cache, last = _roots(queries), _empty(), _start(model, queries)
+    for level in levels(trie, device):
+        logp = _step(model, encoded, attention_mask, held, cache, last)
+        parent, found = _children(level, held, logp)
+        best = _best(found, len(input_ids), beams)
+        held, cache, last = found[best], _selected(cache, parent[best]), level.tokens[found.node[best]]
+    numbers = torch.full((len(input_ids), beams), -1, dtype=torch.int64, device=device)
+    scores = torch.full((len(input_ids), beams), -torch.inf, device=device)
+    place = _place(held.query, len(input_ids))
+    numbers[held.query, place] = torch.from_numpy(trie.documents).to(device)[held.node]
+    scores[held.query, place] = held.score
+    return numbers, scores
+
+
+def _encode(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    hidden: Tensor = model.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # type: ignore[operator,union-attr]
+    return hidden
+
+
+def _roots(queries: Tensor) -> Beams:
+    return Beams(queries, torch.zeros_like(queries), torch.zeros(len(queries), device=queries.device))
+
+
+def _start(model: Any, queries: Tensor) -> Tensor:
+    return torch.full_like(queries, model.config.decoder_start_token_id)
+
+
+def _empty() -> EncoderDecoderCache:
+    return EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+
+def _selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
+    """A cache of the given rows; the old one stays as it is."""
+    copies = []
+    for part in (cache.self_attention_cache, cache.cross_attention_cache):
+        copy = DynamicCache()
+        for number, layer in enumerate(part.layers):
+            copy.update(layer.keys[rows], layer.values[rows], number)
+        copies.append(copy)
+    return EncoderDecoderCache(*copies)
+
+
+def _step(
+    model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor
+) -> Tensor:
+    """Log-probabilities of the next token after each prefix, float32 (rows, output tokens). Extends the cache."""
+    found = []
+    hidden = model.decoder(
+        input_ids=last[:, None],
+        past_key_values=cache,
+        encoder_hidden_states=encoded[beams.query],
+        encoder_attention_mask=mask[beams.query],
+        use_cache=True,
+    ).last_hidden_state
+    if model.config.scale_decoder_outputs:
+        hidden = hidden * model.model_dim**-0.5
+    found.append(model.lm_head(hidden[:, 0]).float().log_softmax(dim=-1))
+    return torch.cat(found)
+
+
+def _children(level: Level, beams: Beams, logp: Tensor) -> tuple[Tensor, Beams]:
+    """All allowed extensions of the rows, in order: the row that each comes from, and the new rows."""
+    first = level.children[beams.node]
+    counts = level.children[beams.node + 1] - first
+    parent = torch.repeat_interleave(torch.arange(len(beams), device=counts.device), counts)
+    offset = torch.arange(len(parent), device=counts.device) - (counts.cumsum(0) - counts)[parent]
+    node = first[parent] + offset
+    return parent, Beams(beams.query[parent], node, beams.score[parent] + logp[parent, level.tokens[node]])
+
+
+def _place(query: Tensor, queries: int) -> Tensor:
+    """Position of each row among those of its query; rows are ordered by query."""
+    counts = torch.bincount(query, minlength=queries)
+    return torch.arange(len(query), device=query.device) - (counts.cumsum(0) - counts)[query]
+
+
+def _best(found: Beams, queries: int, beams: int) -> Tensor:
+    """Rows of the best ``beams`` candidates of each query, best first, ordered by query; ties to the earlier node."""
+    order = torch.argsort(found.score, descending=True, stable=True)
+    order = order[torch.argsort(found.query[order], stable=True)]
+    return order[_place(found.query[order], queries) < beams]

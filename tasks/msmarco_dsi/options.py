@@ -1,0 +1,118 @@
+"""Options and presets of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.errors import UsageError
+from bench.registry import suggestion
+from bench.steps import Schedule
+from tasks.base import Preset
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What weights, batches and metrics depend upon."""
+
+    model: str = SCRATCH
+    """``scratch``, or the hub id or folder of a T5 checkpoint; the sizes below are those of ``scratch``."""
+    docids: str = "atomic"
+    """``atomic``: one new token a passage; ``naive``: the decimal digits of its number in the index."""
+    passages: int = 5_000
+    """Passages indexed, 0 for all: first those that dev and train queries need, then others in file order."""
+    words: str = "stems"
+    """``stems``: as BM25 sees a text, stop words and endings gone; ``words``: lower-cased words."""
+    vocabulary: int = 26_000
+    """Words known, the most frequent ones of passages and train queries."""
+    input_length: int = 32
+    """Tokens of an input at most, the end token included."""
+    d_model: int = 128
+    layers: int = 2
+    decoder_layers: int = 1
+    heads: int = 4
+    d_ff: int = 256
+    dropout: float = 0.0
+    embedding_std: float = 0.1
+    """Spread of new embeddings. With T5's own, 1.0, hundreds of steps pass before anything is learned."""
+    head_gain: float = 8.0
+    """Initial weight of the norm before the output layer: a larger one makes new docid rows learn that much faster."""
+    query_share: float = 0.15
+    """Share of train queries in a batch; the rest are pseudo-queries from passages."""
+    crop_share: float = 0.3
+    """Share of contiguous crops among the pseudo-queries; the rest are bags of words."""
+    crop_min: int = 8
+    crop_max: int = 31
+    bag_min: int = 3
+    bag_max: int = 8
+    bag_rarity: float = 1.0
+    """Words enter a bag with probability proportional to this power of their rarity; 0 is uniform."""
+    prune_embeddings: bool = False
+    """Offer the embeddings and the output layer for pruning too. For atomic docids the output layer is the index."""
+    decode: str = "exact"
+    """``exact``: every docid is scored; ``beam``: constrained beam search."""
+    beams: int = 10
+    depth: int = 1_000
+    """Passages in the run at most."""
+
+    def __post_init__(self) -> None:
+        _one_of("docids", self.docids, ("atomic", "naive"))
+        _one_of("words", self.words, ("stems", "words"))
+        _one_of("decode", self.decode, ("exact", "beam"))
+        for name in ("vocabulary", "d_model", "layers", "decoder_layers", "heads", "d_ff", "beams", "depth"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("passages", self.passages, 0)
+        _at_least("input_length", self.input_length, 2)
+        for name in ("query_share", "crop_share", "dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{getattr(self, name)} is no share", where=name, mend="Give a number from 0 to 1.")
+        for kind, low, high in (("crop", self.crop_min, self.crop_max), ("bag", self.bag_min, self.bag_max)):
+            if not 1 <= low <= high:
+                raise UsageError(
+                    f"lengths from {low} to {high} words", where=f"{kind}_min, {kind}_max", mend="Give 1 <= min <= max."
+                )
+        if self.d_model % self.heads:
+            raise UsageError(
+                f"{self.heads} heads do not divide {self.d_model}", where="heads, d_model", mend="Give a divisor."
+            )
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown value {value!r}", where=name, mend=suggestion(value, known))
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{value} is too small", where=name, mend=f"Give {least} or more.")
+
+
+def _schedule(**given: object) -> Schedule:
+    return Schedule(**{"optimizer": "adamw", "weight_decay": 0.01, "decay": "linear", "clip": 1.0, **given})  # type: ignore[arg-type]
+
+
+PRESETS = {
+    "smoke": Preset(
+        options=Options(
+            passages=0, vocabulary=4_000, input_length=12, d_model=64, heads=4, d_ff=128, crop_share=0.0, bag_min=2
+        ),
+        train=_schedule(lr=4e-3, batch_size=128, steps=300, warmup=30),
+        recover=_schedule(lr=2e-3, batch_size=128, steps=150, warmup=15, stream="recover"),
+        score_batch_size=128,
+    ),
+    "small": Preset(
+        options=Options(),
+        train=_schedule(lr=2e-3, batch_size=256, steps=2_500, warmup=100),
+        recover=_schedule(lr=1e-3, batch_size=256, steps=800, warmup=50, stream="recover"),
+        score_batch_size=256,
+    ),
+    # Zanchetta, Mocerino, Isaia: "A pruning-based deep learning approach for information retrieval", table 2, best T5-small.
+    "paper": Preset(
+        options=Options(model="google-t5/t5-small", passages=0, query_share=0.5, crop_share=1.0, crop_max=31),
+        train=Schedule(lr=1e-3, batch_size=8, epochs=25, optimizer="adam"),
+        recover=Schedule(lr=1e-3, batch_size=8, epochs=25, optimizer="adam", stream="recover"),
+        score_batch_size=8,
+    ),
+}

@@ -1,0 +1,260 @@
+"""The task's face to the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.data import DataIdentity, Files
+from bench.errors import UsageError
+from bench.registry import suggestion
+from tasks.base import Evaluation, Metric, Preset, Reference
+from tasks.msmarco import DATASET
+from tasks.msmarco_dsi.options import PRESETS, SCRATCH, Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from tasks.base import Batch
+    from tasks.msmarco_dsi.corpus import Corpus
+    from tasks.msmarco_dsi.docids import Trie
+    from tasks.msmarco_dsi.examples import Mixture
+    from tasks.msmarco_dsi.text import Ragged
+    from tasks.msmarco_dsi.tokens import Tokens
+    from tasks.ranking import Ranking
+
+EVALUATION_BATCH = 128
+"""Dev queries at a time; changes no ranking."""
+
+
+class MsMarcoDsi:
+    """Differentiable search index on MS MARCO passages."""
+
+    name: ClassVar[str] = "msmarco-dsi"
+    title: ClassVar[str] = "passage retrieval by a differentiable search index (T5)"
+    version: ClassVar[int] = 1
+    dataset: ClassVar[str] = DATASET
+    required: ClassVar[Sequence[str]] = (
+        "collection.tsv",
+        "queries.train.tsv",
+        "qrels.train.tsv",
+        "queries.dev.small.tsv",
+        "qrels.dev.small.tsv",
+    )
+    metrics: ClassVar[Sequence[Metric]] = tuple(
+        Metric(name) for name in ("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10")
+    )
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    notes: ClassVar[Sequence[str]] = (
+        "Only the passages counted above are indexed: figures compare with nothing measured on the full collection.",
+        "Prunable: attention and feed-forward weights of encoder and decoder; embeddings and output layer stay dense.",
+        "R@1000 is capped by the run's depth, and under beam search by the beams.",
+    )
+
+    def __init__(self, files: Files, options: Options) -> None:
+        self.files = files
+        self.options = options
+
+    @staticmethod
+    def sample() -> Mapping[str, bytes]:
+        """A small synthetic MS MARCO; see ``tasks.msmarco_dsi.sample``."""
+        from tasks.msmarco_dsi.sample import sample
+
+        return sample()
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        from tasks.msmarco_dsi import corpus
+
+        return corpus.read(self.files, self.options.passages)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        from tasks.msmarco_dsi import tokens
+
+        if self.options.model == SCRATCH:
+            return tokens.of_scratch(self._corpus, self.options)
+        from tasks.msmarco_dsi import model
+
+        tokenizer, config = model.tokenizer_and_config(self.options.model)
+        return tokens.of_pretrained(self._corpus, self.options, tokenizer, config.vocab_size)
+
+    @cached_property
+    def _mixture(self) -> Mixture:
+        from tasks.msmarco_dsi.examples import Mixture
+
+        chosen = self.options
+        return Mixture(
+            queries=chosen.query_share,
+            crops=chosen.crop_share,
+            crop=(chosen.crop_min, chosen.crop_max),
+            bag=(chosen.bag_min, chosen.bag_max),
+        )
+
+    @cached_property
+    def _trie(self) -> Trie:
+        from tasks.msmarco_dsi.docids import trie
+
+        return trie(self._tokens.docids)
+
+    def identity(self) -> DataIdentity:
+        """Counts of what is indexed, trained on and evaluated. Needs no torch."""
+        from tasks.msmarco_dsi import corpus
+
+        return corpus.identity(self.files, self._corpus)
+
+    def examples(self) -> int:
+        """Passages and train pairs: one of each is an epoch."""
+        return len(self._corpus.texts) + len(self._corpus.train_pairs)
+
+    def build(self, seed: int) -> nn.Module:
+        """A T5; ``seed`` is already torch's. Raises ``UsageError`` where a checkpoint cannot be had."""
+        from tasks.msmarco_dsi import model
+
+        if self.options.model == SCRATCH:
+            return model.scratch(self.options, self._tokens.vocabulary, self._tokens.targets)
+        return model.pretrained(self.options, self._tokens.vocabulary)
+
+    def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """``train``: endless; ``test``: the dev queries in order, each with its most relevant passage as label."""
+        import numpy as np
+
+        from tasks.msmarco_dsi import examples, text
+
+        tokens = self._tokens
+        if split == "train":
+            for number in count(start):
+                rows, documents = examples.draw(tokens.pool, self._mixture, seed=seed, number=number, size=size)
+                yield self._batch(text.expand(rows, tokens.pieces), documents)
+        self._check(split)
+        best = np.asarray([max(grades, key=lambda one: (grades[one], -one)) for grades in self._corpus.dev_grades])
+        for first in range(start * size, len(best), size):
+            rows = np.arange(first, min(first + size, len(best)))
+            yield self._batch(tokens.dev.take(rows), best[rows])
+
+    def _check(self, split: str) -> None:
+        if split != "test":
+            raise UsageError(f"no split {split!r}", where=self.name, mend=suggestion(split, ("train", "test")))
+
+    def _batch(self, rows: Ragged, documents: np.ndarray) -> Batch:
+        import torch
+
+        from tasks.msmarco_dsi import text
+
+        tokens = self._tokens
+        ids, mask = text.padded(rows, length=self.options.input_length, end=tokens.end, pad=tokens.pad)
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(tokens.docids[documents]),
+        }
+
+    def forward(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Teacher-forced logits, (examples, docid length, output tokens)."""
+        from tasks.msmarco_dsi.model import logits
+
+        return logits(model, batch)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Token cross entropy, label -100 ignored. Docids have one length, so mean over tokens is mean over examples."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100)
+
+    def evaluate(self, model: nn.Module, split: str) -> Evaluation:
+        """Ranks the indexed passages for each dev query; metrics by ir-measures on the run that is left behind."""
+        from tasks import ranking
+
+        self._check(split)
+        corpus = self._corpus
+        found = ranking.joined([self._rank(model, batch) for batch in self._test_batches()])
+        queries = [str(number) for number in corpus.dev_numbers]
+        passages = [str(number) for number in corpus.passage_numbers.tolist()]
+        values = ranking.measure(
+            found, queries, passages, corpus.dev_grades, [metric.name for metric in self.metrics]
+        )
+        return Evaluation(
+            metrics=ranking.means(values),
+            examples=values,
+            n=len(queries),
+            files={"run": ranking.run_text(found, queries, passages, self.name)},
+            notes={**ranking.notes(found), **self._facts(found)},
+        )
+
+    def _test_batches(self) -> Iterator[Batch]:
+        return self.batches("test", seed=0, size=EVALUATION_BATCH)
+
+    def _rank(self, model: nn.Module, batch: Batch) -> Ranking:
+        from tasks import ranking
+        from tasks.msmarco_dsi import decode
+
+        device = next(model.parameters()).device
+        ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+        chosen = self.options
+        if chosen.decode == "exact":
+            return ranking.rank(decode.exact(model, ids, mask, self._trie).cpu().numpy(), chosen.depth)
+        documents, scores = decode.beam(model, ids, mask, self._trie, chosen.beams)
+        return ranking.rank(scores.cpu().numpy(), chosen.depth, documents.cpu().numpy())
+
+    def _facts(self, found: Ranking) -> dict[str, Any]:
+        from tasks.ranking import random_average_precision
+
+        corpus = self._corpus
+        relevant = [sum(grade > 0 for grade in grades.values()) for grades in corpus.dev_grades]
+        return {
+            "random_AP": random_average_precision(relevant, len(corpus.texts), self.options.depth),
+            "decode": self.options.decode,
+            "left_out": dict(corpus.left_out),
+            "cut_queries": int((self._tokens.dev.lengths > self.options.input_length - 1).sum()),
+            "empty_queries": int((self._tokens.dev.lengths == 0).sum()),
+        }
+
+    def prunable(self, model: nn.Module) -> Sequence[str]:
+        """Weights of the attention and feed-forward Linears; with ``prune_embeddings`` those of both ends too."""
+        ends = ("shared.", "lm_head.") if self.options.prune_embeddings else ()
+        body = [
+            f"{name}.weight"
+            for name, module in model.named_modules()
+            if ".block." in name and type(module).__name__ == "Linear"
+        ]
+        return [name for name, _ in model.named_parameters() if name in body or name.startswith(ends)]
+
+    def example(self) -> Batch:
+        """One input of exactly ``input_length`` tokens."""
+        from tasks.msmarco_dsi import text
+
+        tokens = self._tokens
+        words = tokens.pool.passages.values
+        import numpy as np
+
+        filled = np.resize(words, self.options.input_length)
+        row = text.expand(text.Ragged(filled, np.asarray([0, len(filled)])), tokens.pieces)
+        return self._batch(row, np.zeros(1, dtype=np.int64))
+
+    def evaluation_options(self) -> Mapping[str, str | int | float | bool | None]:
+        """How docids are decoded and how deep the run goes."""
+        chosen = self.options
+        return {
+            "decode": chosen.decode,
+            "beams": chosen.beams if chosen.decode == "beam" else None,
+            "depth": chosen.depth,
+        }
+
+    def references(self) -> Sequence[Reference]:
+        """BM25 over the same passages."""
+        import numpy as np
+
+        from tasks import bm25, ranking
+
+        corpus = self._corpus
+        index = bm25.index(corpus.texts)
+        scores = np.stack([index.scores(text) for text in corpus.dev_texts])
+        found = ranking.rank(np.where(scores > 0, scores, -np.inf), self.options.depth)
+        queries = [str(number) for number in corpus.dev_numbers]
+        passages = [str(number) for number in corpus.passage_numbers.tolist()]
+        names = [metric.name for metric in self.metrics]
+        values = ranking.measure(found, queries, passages, corpus.dev_grades, names)
+        return [Reference("BM25", ranking.means(values), f"k1 = {bm25.K1}, b = {bm25.B}, Lucene's English analyser")]
