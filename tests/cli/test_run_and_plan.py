@@ -1,0 +1,196 @@
+"""``bench run`` and ``bench plan`` as a person types them: tables, resuming, and one clear line for bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+
+SMALL = ["--task", "toy", "--grid", "0.5", "--threads", "1", "--device", "cpu"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def run(out: Path, *more: str) -> int:
+    return main(["run", *SMALL, "--pruner", "random,magnitude", *more, "--out", str(out)])
+
+
+def test_run_prints_the_table_on_stdout_and_progress_on_stderr(out: Path, capsys) -> None:
+    assert run(out) == 0
+    shown = capsys.readouterr()
+    assert "Toy clouds" in shown.out
+    assert "the embedded synthetic sample" in shown.out
+    for row in ("dense", "random", "magnitude", "nearest corner"):
+        assert f"\n{row} " in shown.out
+    assert "[3/3] toy magnitude 0.5 seed 0: accuracy" in shown.err
+    assert "[" not in shown.out.split("FLOPs are theoretical")[0].split("digest")[1].split("pruner")[0]
+
+
+def test_the_same_command_again_prints_the_same_table_and_computes_nothing(out: Path, capsys) -> None:
+    run(out)
+    first = capsys.readouterr()
+    assert run(out) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert again.err == ""
+
+
+def test_jsonl_carries_the_promised_keys(out: Path, capsys) -> None:
+    run(out, "--format", "jsonl")
+    cells = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    promised = [
+        "key",
+        "status",
+        "task",
+        "model",
+        "pruner",
+        "target_sparsity",
+        "sparsity",
+        "total_sparsity",
+        "seed",
+        "metrics",
+        "dense_flops",
+        "flops",
+        "dense_bytes",
+        "compressed_bytes",
+        "collapsed_layers",
+        "train_steps",
+        "data",
+        "provenance",
+    ]
+    assert [cell["pruner"] for cell in cells] == ["dense", "random", "magnitude"]
+    for cell in cells:
+        assert set(promised) <= set(cell)
+        assert cell["data"].keys() == {"name", "kind", "counts", "digest"}
+        assert isinstance(cell["metrics"]["accuracy"], float)
+        assert isinstance(cell["collapsed_layers"], list)
+    assert cells[0]["target_sparsity"] == 0
+
+
+def test_plan_json_counts_cells_and_steps_before_and_after(out: Path, capsys) -> None:
+    grid = ["plan", *SMALL, "--pruner", "random,magnitude", "--when", "trained", "--seeds", "0-2", "--out", str(out)]
+    assert main([*grid, "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    # per seed: dense 40, then two recoveries of 20; cell by cell each trains its own dense model
+    assert (before["cells"], before["done"], before["train_steps_shared"]) == (9, 0, 3 * 80)
+    assert before["train_steps_cell_by_cell"] == 3 * (40 + 2 * 60)
+    assert before["train_steps_left"] == before["train_steps_shared"]
+    assert run(out, "--when", "trained", "--seeds", "0-1") == 0
+    capsys.readouterr()
+    assert main([*grid, "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert (after["done"], after["train_steps_left"]) == (6, 80)
+    assert main(grid) == 0
+    text = capsys.readouterr().out
+    assert "Train(40 steps)" in text
+    assert "[done]" in text
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_no_folder(out: Path, capsys) -> None:
+    assert run(out, "--dry-run") == 0
+    assert "training steps, shared" in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_a_failed_cell_makes_the_exit_code_one_and_keeps_the_rest(out: Path, capsys) -> None:
+    assert main(["run", *SMALL, "--pruner", "toy-broken,random", "--out", str(out)]) == 1
+    shown = capsys.readouterr()
+    assert "failed at Cut: 0.weight" in shown.err
+    assert "\nrandom " in shown.out
+    assert "✗" in shown.out or "failed" in shown.out
+
+
+def test_a_grid_can_come_from_a_file_and_flags_win(tmp_path: Path, capsys) -> None:
+    config = tmp_path / "grid.toml"
+    config.write_text(
+        'task = "toy"\npruner = ["random", "magnitude"]\ngrid = [0.5, 0.9]\nseeds = 3\nlr = 0.02\n[set]\nwidth = 8\n'
+    )
+    assert main(["plan", "--config", str(config), "--json", "--out", str(tmp_path / "out")]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == 5
+    assert main(["plan", "--config", str(config), "--grid", "0.5", "--json", "--out", str(tmp_path / "out")]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == 3
+
+
+def test_the_python_api_gives_the_same_cells(out: Path, capsys) -> None:
+    import bench
+
+    result = bench.run(
+        task="toy", pruner=["random", "magnitude"], grid=[0.5], seeds=range(1), out=out, device="cpu", threads=1
+    )
+    assert [record.pruner for record in result.records] == ["dense", "random", "magnitude"]
+    assert "Toy clouds" in str(result)
+    assert run(out, "--format", "jsonl") == 0
+    cells = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [cell["key"] for cell in cells] == [record.key for record in result.records]
+    assert callable(bench.run)  # the submodules that a run imports do not shadow it
+
+
+BAD = [
+    (["run", "--task", "toi", "--pruner", "random"], "unknown task 'toi'. Did you mean 'toy'?"),
+    (["run", "--task", "toy", "--pruner", "grsp"], "unknown pruner 'grsp'. Did you mean 'grasp'?"),
+    (["run", "--task", "toy"], "no --pruner given. 'bench list pruners' shows what there is."),
+    (["run", "--pruner", "snip"], "no --task given. 'bench list tasks' shows what there is."),
+    (["run", "--task", "toy", "--pruner", "snip", "--grid", "1.5"], "sparsity 1.5 is outside [0, 1)"),
+    (["run", "--task", "toy", "--pruner", "snip", "--grid", "c=-1"], "is outside [0, 1)"),
+    (["run", "--task", "toy", "--pruner", "snip", "--seeds", "x"], "'x' is no seed"),
+    (["run", "--task", "toy", "--pruner", "snip", "--when", "soon"], "Give init or trained"),
+    (["run", "--task", "toy", "--pruner", "snip", "--device", "gpu9"], "--device gpu9: cannot be used"),
+    (["run", "--task", "toy", "--pruner", "snip", "--dtype", "int3"], "There is: float32, bfloat16"),
+    (["run", "--task", "toy", "--pruner", "snip", "--format", "docx"], "unknown format 'docx'"),
+    (["run", "--task", "toy", "--pruner", "snip", "--threads", "0"], "--threads"),
+    (["run", "--task", "toy", "--pruner", "snip", "--set", "width"], "is not NAME=VALUE"),
+    (["run", "--task", "toy", "--pruner", "snip", "--set", "wdth=3"], "Did you mean 'width'?"),
+    (["run", "--task", "toy", "--pruner", "snip", "--config", "no.toml"], "--config no.toml: cannot be read"),
+    (["run", "--task", "toy", "--pruner", "snip", "--data", "no-such-folder"], "no such folder"),
+    (["run", "--task", "toy", "--pruner", "snip", "--grd", "0.5"], "--grd"),
+    (["rnu"], "rnu"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), BAD, ids=[" ".join(words[1:])[-40:] for words, _ in BAD])
+def test_bad_input_is_one_line_and_exit_code_two(
+    words: list[str], says: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert says in shown.err
+    assert shown.err.startswith("bench: ")
+    assert shown.err.count("\n") == 1
+
+
+def test_bad_files_are_named_with_their_line(tmp_path: Path, out: Path, capsys) -> None:
+    folder = tmp_path / "data" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "points.tsv").write_text("0\t1.0\t2.0\n1\t3.0\n")
+    assert run(out, "--data", str(tmp_path / "data")) == 2
+    assert "points.tsv, line 2: 2 columns where 3 belong (class, x, y)" in capsys.readouterr().err
+    (folder / "points.tsv").write_text("")
+    assert run(out, "--data", str(tmp_path / "data")) == 2
+    assert "points.tsv: holds no points" in capsys.readouterr().err
+
+
+def test_folders_that_cannot_hold_results_are_left_alone(tmp_path: Path, capsys) -> None:
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.txt").write_text("precious")
+    assert run(other) == 2
+    assert "is not empty and not a results folder" in capsys.readouterr().err
+    assert [path.name for path in other.iterdir()] == ["chapter.txt"]
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "results.json").write_text('{"schema": 99}')
+    assert run(newer) == 2
+    assert "has schema 99" in capsys.readouterr().err
+    assert [path.name for path in newer.iterdir()] == ["results.json"]
+    assert run(tmp_path / "data" / "file.txt") == 0
+    (tmp_path / "plain").write_text("a file")
+    assert run(tmp_path / "plain") == 2
+    assert "cannot be written" in capsys.readouterr().err
