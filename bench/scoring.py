@@ -1,0 +1,47 @@
+"""The scoring of one ``Score`` step, and the loop of score and cut that iterative criteria take.
+
+Knows no criterion: it shows one a view, again and again while the step says so, and cuts in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.masks import apply_, cut
+from bench.steps import Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruners.base import Allocation, Criterion, Structure, View
+
+
+def score(
+    step: Score, criterion: Criterion, view: View, allocation: Allocation, structure: Structure
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of pass N = ``step.iterations``, and the masks they were found under; contiguous, without gradients.
+
+    After pass i < N the weights are cut to density ``(1 - step.sparsity) ** (i / N)`` (Tanaka et al. 2020, algorithm
+    1); pass N's own cut is the ``Cut`` that follows. The masks are ``view.masks`` where N = 1. The masked weights of
+    ``view.model`` are zero afterwards; all else in it is as it was. ``allocation`` and ``structure`` are those that the
+    step names, and matter where N > 1 only.
+    """
+    masks: Mapping[str, Tensor] = view.masks
+    for done in range(1, step.iterations):
+        if step.sparsity is None:
+            raise UsageError(
+                f"{step.iterations} iterations need a sparsity to head for",
+                where=f"criterion {step.criterion!r}",
+                mend="Give the Score step the sparsity of the Cut that follows it.",
+            )
+        scores = criterion.score(replace(view, masks=masks))
+        masks = cut(scores, masks, 1 - (1 - step.sparsity) ** (done / step.iterations), allocation, structure)
+        apply_(view.weights, masks)
+    scores = criterion.score(replace(view, masks=masks))
+    return (
+        {name: values.detach().contiguous() for name, values in scores.items()},
+        {name: mask.contiguous() for name, mask in masks.items()},
+    )
