@@ -84,14 +84,20 @@ def task(name: str) -> type[Task]:
 
 def pruner(name: str) -> Pruner:
     """The pruner registered under ``name``; a criterion is wrapped in the one-shot recipe."""
-    from pruners.recipes import one_shot
-
     from pruners.base import Pruner
+    from pruners.recipes import one_shot
 
     found = load("pruners", name)
     if isinstance(found, Pruner):
         return found
-    return Pruner(name=name, criterion=name, recipe=one_shot, iterations=found.iterations, version=found.version)
+    return Pruner(
+        name=name,
+        criterion=name,
+        recipe=one_shot,
+        iterations=found.iterations,
+        version=found.version,
+        needs_data=found.needs_data,
+    )
 
 
 def criterion(name: str) -> Criterion:
