@@ -160,7 +160,7 @@ def execute(
                 plan,
                 store,
                 place,
-                _dtype(dtype),
+                getattr(torch, dtype),
                 listener,
                 wanted=keys.__contains__,
                 fail_fast=execution.fail_fast,
@@ -210,12 +210,3 @@ def _device(name: str) -> Any:
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device
-
-
-def _dtype(name: str) -> Any:
-    import torch
-
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if name not in known:
-        raise UsageError("no such number type", where=f"--dtype {name}", mend=f"There is: {', '.join(known)}.")
-    return known[name]

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from bench.errors import UsageError
 
 DEFAULT_GRID = "0.5,0.8,0.9,0.95,0.98"
+DTYPES = ("float32", "bfloat16")
 _MOST_VALUES = 10_000
 
 

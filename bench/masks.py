@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bench.counts import apportion, kept
 from bench.errors import CellError
-from bench.selection import count, flat, select, shares_memory, thresholds
+from bench.selection import count, flat, select, thresholds
 
 if TYPE_CHECKING:
     from pruners.base import Allocation, Pool, Structure
@@ -53,8 +53,9 @@ def cut(
 ) -> dict[str, Tensor]:
     """New masks by name, with ``kept(sparsity, n)`` True of the n scores, or as many as ``masks`` has left alive.
 
-    A layer without an entry in ``masks`` is alive as a whole. New masks have their scores' memory layout. Where an allocation asks more of a pool than is alive in
-    it, the other pools keep the difference, in proportion to what they have to spare.
+    A layer without an entry in ``masks`` is alive as a whole. New masks have their scores' memory layout. Where an
+    allocation asks more of a pool than is alive in it, the other pools keep the difference, in proportion to what they
+    have to spare.
     Raises ``CellError`` for a score that is NaN or infinite.
     """
     for name, values in scores.items():
@@ -83,15 +84,12 @@ def apply_(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, mask in masks.items():
             weight = weights[name].detach()
-            entries = flat(weight)
-            if weight.device.type != "cpu" or not shares_memory(entries, weight):
+            if weight.device.type != "cpu":
                 weight.masked_fill_(~mask, 0)
                 continue
-            if mask.stride() != weight.stride():
-                mask = torch.empty_like(weight, dtype=torch.bool).copy_(mask)
             # An AND with all ones or none is vectorised where a masked fill branches, and makes +0.0 of any value.
-            bits = entries.view(_INTEGERS[weight.element_size()]).numpy()
-            np.bitwise_and(bits, np.negative(flat(mask).numpy().view(np.int8)), out=bits)
+            bits = weight.view(_INTEGERS[weight.element_size()]).numpy()
+            np.bitwise_and(bits, np.negative(mask.numpy().view(np.int8)), out=bits)
 
 
 def verify(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], expected_kept: int) -> None:

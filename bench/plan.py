@@ -13,7 +13,7 @@ from typing import Any
 from bench import registry
 from bench.data import Memory, find
 from bench.errors import UsageError
-from bench.grid import Request
+from bench.grid import DTYPES, Request
 from bench.record import DENSE
 from bench.settings import override
 from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key, stretches
@@ -131,6 +131,10 @@ class Plan:
 
 def make(request: Request) -> Plan:
     """The plan of a request. Opens the data, resolves every setting, and raises ``BenchError`` for what cannot be."""
+    if request.dtype not in DTYPES:
+        raise UsageError(
+            "no such number type", where=f"--dtype {request.dtype}", mend=f"There is: {', '.join(DTYPES)}."
+        )
     pruners = [_resolved(registry.pruner(name), request) for name in request.pruners]
     cells: dict[str, Cell] = {}
     groups: dict[str, tuple[OpenTask, int, list[Cell]]] = {}

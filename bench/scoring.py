@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def score(
     step: Score, criterion: Criterion, view: View, allocation: Allocation, structure: Structure
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The scores of pass N = ``step.iterations``, contiguous and without gradients, and the masks they were found under.
+    """Scores of pass N = ``step.iterations``, and the masks they were found under; contiguous, without gradients.
 
-    After pass i < N the weights are cut to density ``(1 - step.sparsity) ** (i / N)`` (Tanaka et al. 2020, algorithm 1);
-    pass N's own cut is the ``Cut`` that follows. The masks are ``view.masks`` where N = 1. The masked weights of
+    After pass i < N the weights are cut to density ``(1 - step.sparsity) ** (i / N)`` (Tanaka et al. 2020, algorithm
+    1); pass N's own cut is the ``Cut`` that follows. The masks are ``view.masks`` where N = 1. The masked weights of
     ``view.model`` are zero afterwards; all else in it is as it was. ``allocation`` and ``structure`` are those that the
     step names, and matter where N > 1 only.
     """

@@ -1,9 +1,9 @@
 """The k largest of tens of millions of scores, exactly.
 
 On the CPU one threshold costs two comparisons of every score: a strided sample gives a bracket that holds the k-th
-largest with all but certainty, the scores beyond it are counted, and only those inside are sorted (the sampling idea of
-Floyd and Rivest 1975, "Expected time bounds for selection"). The counts prove the answer; where a bracket misses, a full
-sort follows, so the sample decides the time and never the result. Many thresholds come from one sort.
+largest with all but certainty, the scores beyond it are counted, and only those inside are sorted (the sampling idea
+of Floyd and Rivest 1975, "Expected time bounds for selection"). The counts prove the answer; where a bracket misses, a
+full sort follows, so the sample decides the time and never the result. Many thresholds come from one sort.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ STRIDE = 251
 """One score in so many is sampled. A prime, so that the sample meets every place of a kernel or a row."""
 
 BLOCK = 1 << 16
+"""Scores compared at a time: few enough for the cache to hold."""
 
 
 def select(scores: Sequence[Tensor], keep: int, threshold: float | None = None) -> list[Tensor]:
     """Masks, True for the ``keep`` largest of all ``scores`` together.
 
     Equal scores stay by position: the earlier tensor, then the smaller flat (row-major) index. -0.0 equals 0.0; -inf is
-    legal, NaN is not. A mask has its scores' memory layout and device. ``threshold`` is ``thresholds``' answer for ``keep``
-    where it is known already. ``keep`` is held to [0, number of scores].
+    legal, NaN is not. A mask has its scores' memory layout and device. ``keep`` is held to [0, number of scores];
+    ``threshold`` is ``thresholds``' answer for it where that is known already.
     """
     size = sum(values.numel() for values in scores)
     if keep <= 0 or keep >= size:
@@ -75,12 +76,7 @@ def flat(values: Tensor) -> Tensor:
     """All entries as a vector in memory order, without a copy where the memory is dense (channels last, say)."""
     values = values.detach()
     dense = torch.empty_like(values, device="meta").stride() == values.stride()
-    return values.as_strided((values.numel(),), (1,)) if dense else values.reshape(-1)
-
-
-def shares_memory(entries: Tensor, values: Tensor) -> bool:
-    """Whether ``flat(values)`` is the memory of ``values`` and no copy."""
-    return entries.data_ptr() == values.data_ptr()
+    return values.as_strided((values.numel(),), (1,)) if dense else values.contiguous().view(-1)
 
 
 def _thresholds_cpu(scores: Sequence[Tensor], keeps: Sequence[int]) -> dict[int, float]:
@@ -120,7 +116,7 @@ def _bracketed(arrays: Sequence[Array], keep: int) -> float | None:
 
 
 def _inside(arrays: Sequence[Array], low: float, high: float) -> tuple[int, Array]:
-    """How many are ``high`` or more, and those strictly between ``low`` and ``high``. Works in blocks the cache holds."""
+    """How many are ``high`` or more, and those strictly between ``low`` and ``high``."""
     above, found = 0, [np.empty(0, arrays[0].dtype)]
     for array in arrays:
         for start in range(0, array.size, BLOCK):
@@ -143,4 +139,5 @@ def _compare(values: Tensor, least: float) -> Tensor:
         return values.detach() >= least
     entries = flat(values)
     mask = torch.from_numpy(entries.numpy() >= least)
-    return mask.as_strided(values.shape, values.stride()) if shares_memory(entries, values) else mask.view(values.shape)
+    copied = entries.data_ptr() != values.data_ptr()
+    return mask.view(values.shape) if copied else mask.as_strided(values.shape, values.stride())

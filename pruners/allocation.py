@@ -1,4 +1,4 @@
-"""How the budget of weights is spread over the layers. Whole numbers throughout, so every budget is met to one weight."""
+"""How the budget of weights is spread over the layers, in whole numbers: every budget is met to one weight."""
 
 from __future__ import annotations
 

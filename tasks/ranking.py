@@ -128,9 +128,7 @@ def measure(
         for query, graded in zip(queries, grades, strict=True)
     }
     run: dict[str, dict[str, float]] = {
-        query: {
-            documents[number]: score for number, score in zip(numbers, scores, strict=True) if number >= 0
-        }
+        query: {documents[number]: score for number, score in zip(numbers, scores, strict=True) if number >= 0}
         for query, numbers, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist(), strict=True)
     }
     found = {name: np.zeros(len(queries), dtype=np.float32) for name in metrics}

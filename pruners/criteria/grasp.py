@@ -27,13 +27,21 @@ class Grasp:
     def score(self, view: View) -> dict[str, Tensor]:
         """w (H g) in float64, of each weight's shape. Two passes over the scoring batches, one batch's graph at a time.
 
-        Attention runs in its plain form, as the fused kernels have no second derivative.
+        Attention runs in its plain form, as the fused kernels have no second derivative. Raises ``CellError`` where
+        another operation of the model has none.
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
+        from bench.errors import CellError
         from pruners.gradients import mean_gradient, mean_hessian_product, undisturbed
 
-        with undisturbed(view), sdpa_kernel(SDPBackend.MATH):
-            slopes = mean_gradient(view, self.temperature)
-            curvature = mean_hessian_product(view, slopes, self.temperature)
+        try:
+            with undisturbed(view), sdpa_kernel(SDPBackend.MATH):
+                slopes = mean_gradient(view, self.temperature)
+                curvature = mean_hessian_product(view, slopes, self.temperature)
+        except NotImplementedError as error:
+            raise CellError(
+                f"the model has no second derivative, which GraSP needs ({error})",
+                mend="Prune other weights, or use another criterion.",
+            ) from error
         return {name: weight.detach().double() * curvature[name].double() for name, weight in view.weights.items()}

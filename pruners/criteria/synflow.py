@@ -35,8 +35,9 @@ class SynFlow:
     def score(self, view: View) -> dict[str, Tensor]:
         """Scores in float64, of each weight's shape and never negative; 0 for masked weights.
 
-        The positive twin of the model is made at the first pass and kept in ``view.scratch``; a later pass only cuts
-        its weights, and overwrites the scores that an earlier pass of the same ``view.scratch`` gave. Raises ``CellError`` where no flow at all reaches the outputs at the first pass.
+        The positive twin of the model is made at the first pass and kept in ``view.scratch``. A later pass only cuts
+        its weights, and overwrites the scores that an earlier pass on the same ``view.scratch`` gave. Raises
+        ``CellError`` where no flow reaches the outputs at the first pass.
         """
         twin = view.scratch.get("synflow")
         if isinstance(twin, _Twin):
@@ -89,17 +90,22 @@ def _twin(view: View, layout: torch.memory_format) -> _Twin:
         for tensor in [*model.parameters(), *model.buffers()]:
             if tensor.is_floating_point():
                 tensor.abs_()
-        model.to(memory_format=layout)
+        model.to(memory_format=layout)  # type: ignore[call-overload]
     model.requires_grad_(False)
     weights: dict[str, Tensor] = {name: model.get_parameter(name).requires_grad_(True) for name in view.weights}
     scores = {name: torch.empty_like(weight, requires_grad=False) for name, weight in weights.items()}
     reached: set[str] = set()
     for name, weight in weights.items():
         weight.grad = None
-        weight.register_post_accumulate_grad_hook(_score_into(name, scores[name], reached))
+        weight.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+            _score_into(name, scores[name], reached)
+        )
     _feed_ones(model, list(weights.values()))
+    device = next(iter(weights.values())).device
     example = {
-        name: torch.ones_like(values, dtype=torch.float64) if values.is_floating_point() else values
+        name: torch.ones_like(values, dtype=torch.float64, device=device)
+        if values.is_floating_point()
+        else values.to(device)
         for name, values in view.example.items()
     }
     if layout == torch.channels_last:
@@ -115,10 +121,9 @@ def _feed_ones(model: nn.Module, pruned: list[Tensor]) -> None:
     import torch
     from torch import nn
 
-    def ones(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    def ones(module: nn.Embedding | nn.EmbeddingBag, inputs: object, output: Tensor) -> Tensor:
         if any(module.weight is weight for weight in pruned):
-            rows: Tensor = module.weight.sum(0)
-            return rows.expand_as(output)
+            return module.weight.sum(0).expand_as(output)
         return torch.ones_like(output)
 
     for module in model.modules():
@@ -136,7 +141,7 @@ def _flow(twin: _Twin, view: View) -> dict[str, Tensor]:
     with torch.enable_grad():
         flow = view.forward(twin.model, twin.example).sum()
         if flow.requires_grad:
-            flow.backward()
+            flow.backward()  # type: ignore[no-untyped-call]
     for name, values in twin.scores.items():
         if name not in twin.reached:
             values.zero_()

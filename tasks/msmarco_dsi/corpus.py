@@ -52,7 +52,10 @@ def read(files: Files, limit: int) -> Corpus:
     msmarco.require_known(files, TRAIN_QRELS, train_rows, train, numbers)
 
     row = {number: index for index, number in enumerate(kept)}
-    dev_text, train_text = dict(zip(dev.numbers, dev.texts, strict=True)), dict(zip(train.numbers, train.texts, strict=True))
+    dev_text, train_text = (
+        dict(zip(dev.numbers, dev.texts, strict=True)),
+        dict(zip(train.numbers, train.texts, strict=True)),
+    )
     pairs: list[tuple[int, int]] = []
     texts: list[str] = []
     for query, grades in train_grades.items():
@@ -95,9 +98,7 @@ def _choose(
     return chosen, wanted
 
 
-def _collect(
-    passages: Iterator[tuple[int, str]], wanted: set[int], limit: int
-) -> tuple[np.ndarray, dict[int, str]]:
+def _collect(passages: Iterator[tuple[int, str]], wanted: set[int], limit: int) -> tuple[np.ndarray, dict[int, str]]:
     """All numbers of the collection, and number to text of the passages to index, in file order."""
     numbers: list[int] = []
     kept: dict[int, str] = {}

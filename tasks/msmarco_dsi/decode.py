@@ -7,7 +7,6 @@ decoder once for each (query, prefix) that is reached, with its keys and values 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,9 +124,7 @@ def _selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
     return EncoderDecoderCache(*copies)
 
 
-def _step(
-    model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor
-) -> Tensor:
+def _step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> Tensor:
     """Log-probabilities of the next token after each prefix, float32 (rows, output tokens). Extends the cache."""
     found = []
     hidden = model.decoder(

@@ -16,13 +16,71 @@ TRAIN_QUERIES = 240
 DEV_QUERIES = 160
 CONTENT_WORDS = 420
 SUBJECTS = 30
-COMMON = (
-    "the of and to in is for that was on with are by as it at from this be an or which can have has not more its other "
-    "also most when used some between about than many"
-).split()
-ONSETS = "b d f g k l m n p r s t v z br dr gr kl pl st tr".split()
-NUCLEI = "a e i o u".split()
-CODAS = "l m n r k t".split()
+COMMON = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "for",
+    "that",
+    "was",
+    "on",
+    "with",
+    "are",
+    "by",
+    "as",
+    "it",
+    "at",
+    "from",
+    "this",
+    "be",
+    "an",
+    "or",
+    "which",
+    "can",
+    "have",
+    "has",
+    "not",
+    "more",
+    "its",
+    "other",
+    "also",
+    "most",
+    "when",
+    "used",
+    "some",
+    "between",
+    "about",
+    "than",
+    "many",
+]
+ONSETS = [
+    "b",
+    "d",
+    "f",
+    "g",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "br",
+    "dr",
+    "gr",
+    "kl",
+    "pl",
+    "st",
+    "tr",
+]
+NUCLEI = ["a", "e", "i", "o", "u"]
+CODAS = ["l", "m", "n", "r", "k", "t"]
 
 
 def _words(generator: np.random.Generator, count: int) -> list[str]:

