@@ -30,7 +30,7 @@ class Execution:
     out: str = "results"
     device: str = "auto"
     threads: int | None = None
-    """Intra-op threads; None: one for each core at hand."""
+    """Intra-op threads; None: what ``default_threads`` says."""
     limit: int | None = None
     """Most cells to compute now."""
     retry_failed: bool = False
@@ -149,7 +149,7 @@ def execute(
     from bench.executors.inline import Walk
     from bench.runner import Interrupted
 
-    torch.set_num_threads(execution.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(execution.threads or default_threads(plan))
     place = _device(execution.device)
     with watched or nullcontext(), suppress(Interrupted):
         for task in unmeasured:
@@ -166,6 +166,13 @@ def execute(
                 fail_fast=execution.fail_fast,
                 interrupted=interrupted,
             ).run()
+
+
+def default_threads(plan: Plan) -> int:
+    """One thread for the smoke presets, whose models are too small to share out; else one for each core at hand."""
+    if all(root.task.preset_name == "smoke" for root in plan.roots):
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 def reference_key(task: OpenTask) -> str:

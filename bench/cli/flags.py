@@ -33,6 +33,9 @@ Steps = Annotated[int | None, typer.Option("--steps", help="Steps of training, i
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples a training step.")]
 LearningRate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 Recover = Annotated[int | None, typer.Option("--recover", help="Steps of training after cutting a trained model.")]
+PruneEmbeddings = Annotated[
+    bool | None, typer.Option("--prune-embeddings", help="Offer embeddings and the output layer for pruning as well.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
@@ -43,7 +46,7 @@ Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [
 
 REQUEST = frozenset(
     {"task", "pruner", "grid", "seeds", "preset", "model", "data", "when", "allocation", "structure"}
-    | {"epochs", "steps", "batch_size", "lr", "recover", "set_", "dtype", "config", "out"}
+    | {"epochs", "steps", "batch_size", "lr", "recover", "prune_embeddings", "set_", "dtype", "config", "out"}
 )
 
 _SHORTHANDS = {
@@ -53,6 +56,7 @@ _SHORTHANDS = {
     "batch_size": ("train.batch_size", "recover.batch_size"),
     "lr": ("train.lr",),
     "recover": ("recover.steps",),
+    "prune_embeddings": ("prune_embeddings",),
 }
 """Flags that are short for settings."""
 
@@ -116,8 +120,8 @@ def _plain(name: str, value: Any, path: str) -> Any:
         return value
     if isinstance(value, list):
         return ",".join(map(str, value))
-    if isinstance(value, dict | bool):
-        raise UsageError(f"{name!r} is neither text, a number nor a list", where=path, mend="See 'bench run --help'.")
+    if isinstance(value, dict):
+        raise UsageError(f"{name!r} is a table", where=path, mend="See 'bench run --help'.")
     return str(value)
 
 

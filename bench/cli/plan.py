@@ -34,6 +34,7 @@ def plan(
     batch_size: flags.BatchSize = None,
     lr: flags.LearningRate = None,
     recover: flags.Recover = None,
+    prune_embeddings: flags.PruneEmbeddings = None,
     set_: flags.Set = None,
     dtype: flags.Dtype = None,
     config: flags.Config = None,

@@ -35,6 +35,7 @@ def run(
     batch_size: flags.BatchSize = None,
     lr: flags.LearningRate = None,
     recover: flags.Recover = None,
+    prune_embeddings: flags.PruneEmbeddings = None,
     set_: flags.Set = None,
     dtype: flags.Dtype = None,
     config: flags.Config = None,
