@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Shared machines are slow now and then; a deadline would make tests of what holds always depend on that.
+settings.register_profile("shared", deadline=None, derandomize=True)
+settings.load_profile("shared")
 
 HERE = Path(__file__).parent
 PLUGIN = HERE / "plugin"

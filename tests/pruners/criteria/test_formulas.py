@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from networks import NETWORKS, example_gradients, vector, view_of
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from pruners.criteria.magnitude import Magnitude
 from pruners.criteria.random import Random
 from pruners.criteria.snip import Snip
 from pruners.criteria.synflow import SynFlow
+from tests.pruners.criteria.networks import NETWORKS, example_gradients, vector, view_of
 
 CRITERIA = [Random, Magnitude, Snip, Grasp, SynFlow]
 
