@@ -96,7 +96,7 @@ def joined(parts: Sequence[Ranking]) -> Ranking:
 
 
 def run_text(ranking: Ranking, queries: Sequence[str], documents: Sequence[str], tag: str) -> str:
-    """A TREC run file: ``query Q0 document rank score tag``, scores to the nine digits that tell float32 values apart."""
+    """A TREC run file: ``query Q0 document rank score tag``, scores to the nine digits that float32 needs."""
     rows = []
     for query, numbers, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist(), strict=True):
         rows += [
@@ -128,9 +128,7 @@ def measure(
         for query, graded in zip(queries, grades, strict=True)
     }
     run: dict[str, dict[str, float]] = {
-        query: {
-            documents[number]: score for number, score in zip(numbers, scores, strict=True) if number >= 0
-        }
+        query: {documents[number]: score for number, score in zip(numbers, scores, strict=True) if number >= 0}
         for query, numbers, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist(), strict=True)
     }
     found = {name: np.zeros(len(queries), dtype=np.float32) for name in metrics}

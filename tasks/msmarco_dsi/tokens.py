@@ -101,4 +101,3 @@ def _pool(
     return examples.pool(
         lexicon.encode(passages), lexicon.encode(train), corpus.train_pairs, lexicon.rarity, options.bag_rarity
     )
-
