@@ -96,7 +96,7 @@ def joined(parts: Sequence[Ranking]) -> Ranking:
 
 
 def run_text(ranking: Ranking, queries: Sequence[str], documents: Sequence[str], tag: str) -> str:
-    """A TREC run file: ``query Q0 document rank score tag``, scores to the nine digits that tell float32 values apart."""
+    """A TREC run file: ``query Q0 document rank score tag``, scores to the nine digits that float32 needs."""
     rows = []
     for query, numbers, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist(), strict=True):
         rows += [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.data import DataIdentity, Files
+from bench.errors import UsageError
 from tasks import msmarco
 
 TRAIN_QUERIES, TRAIN_QRELS = "queries.train.tsv", "qrels.train.tsv"
@@ -33,29 +35,39 @@ class Corpus:
     dev_grades: tuple[Mapping[int, int], ...]
     """Per dev query: row of a judged passage to its relevance; all of its relevant passages are indexed."""
     left_out: Mapping[str, int]
-    """Judged queries that no room was found for, per file."""
+    """Judged queries that no room was found for, and train queries dropped because a dev query reads the same."""
 
 
 def read(files: Files, limit: int) -> Corpus:
     """Reads the data set and chooses at most ``limit`` passages (0: all).
 
     Dev queries in file order get their relevant passages first, up to half of the room, so that a collection with more
-    judged passages than room still trains; then train queries get theirs, then the rest of the collection fills up.
+    judged passages than room still trains; then train queries that repeat no dev query get theirs, then the rest of
+    the collection fills up.
     Dev queries that got no room are not evaluated, train pairs whose passage is not indexed are not trained on.
     """
     train, dev = msmarco.queries(files, TRAIN_QUERIES), msmarco.queries(files, DEV_QUERIES)
     train_rows, dev_rows = msmarco.judgments(files, TRAIN_QRELS), msmarco.judgments(files, DEV_QRELS)
-    dev_grades, train_grades = msmarco.relevant(dev_rows), msmarco.relevant(train_rows)
+    dev_grades, judged = msmarco.relevant(dev_rows), msmarco.relevant(train_rows)
+    asked = {_plain(text) for text in dev.texts}
+    train_text, dev_text = _by_number(train), _by_number(dev)
+    train_grades = {
+        query: grades
+        for query, grades in judged.items()
+        if query not in dev_text and _plain(train_text.get(query, "")) not in asked
+    }
     dev_queries, wanted = _choose(dev_grades, train_grades, limit)
+    if not dev_queries:
+        raise UsageError(
+            f"no room for the passages of a single dev query among {limit}",
+            where="passages",
+            mend="Index more passages.",
+        )
     numbers, kept = _collect(msmarco.passages(files), wanted, limit)
     msmarco.require_known(files, DEV_QRELS, dev_rows, dev, numbers)
     msmarco.require_known(files, TRAIN_QRELS, train_rows, train, numbers)
 
     row = {number: index for index, number in enumerate(kept)}
-    dev_text, train_text = (
-        dict(zip(dev.numbers, dev.texts, strict=True)),
-        dict(zip(train.numbers, train.texts, strict=True)),
-    )
     pairs: list[tuple[int, int]] = []
     texts: list[str] = []
     for query, grades in train_grades.items():
@@ -73,8 +85,20 @@ def read(files: Files, limit: int) -> Corpus:
             {row[passage]: grade for passage, grade in dev_grades[query].items() if passage in row}
             for query in dev_queries
         ),
-        left_out={"dev queries": len(dev_grades) - len(dev_queries), "train queries": len(train_grades) - len(texts)},
+        left_out={
+            "dev queries": len(dev_grades) - len(dev_queries),
+            "train queries": len(train_grades) - len(texts),
+            "train queries that are dev queries": len(judged) - len(train_grades),
+        },
     )
+
+
+def _by_number(queries: msmarco.Queries) -> dict[int, str]:
+    return dict(zip(queries.numbers, queries.texts, strict=True))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
 
 
 def _choose(
@@ -100,7 +124,7 @@ def _choose(
 
 def _collect(passages: Iterator[tuple[int, str]], wanted: set[int], limit: int) -> tuple[np.ndarray, dict[int, str]]:
     """All numbers of the collection, and number to text of the passages to index, in file order."""
-    numbers: list[int] = []
+    numbers = array("q")
     kept: dict[int, str] = {}
     room = limit - len(wanted) if limit else -1
     for number, text in passages:
@@ -110,7 +134,7 @@ def _collect(passages: Iterator[tuple[int, str]], wanted: set[int], limit: int) 
         elif room:
             kept[number] = text
             room -= 1
-    return np.asarray(numbers, dtype=np.int64), kept
+    return np.frombuffer(numbers, dtype=np.int64), kept
 
 
 def identity(files: Files, corpus: Corpus) -> DataIdentity:

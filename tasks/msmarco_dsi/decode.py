@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from tasks.msmarco_dsi.docids import Trie
@@ -54,7 +54,7 @@ def levels(trie: Trie, device: torch.device) -> list[Level]:
     ]
 
 
-def exact(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Trie) -> Tensor:
+def exact(model: Any, input_ids: Tensor, attention_mask: Tensor, trie: Trie) -> Tensor:
     """Log-probability of every docid for every query, float32 (queries, documents)."""
     ladder = levels(trie, input_ids.device)
     documents = torch.from_numpy(trie.documents).to(input_ids.device)
@@ -67,16 +67,16 @@ def exact(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Tri
         if depth + 1 == trie.depth:
             scores[found.query, documents[found.node]] = found.score
             return
-        for rows in torch.arange(len(found), device=input_ids.device).split(ROWS):
+        for rows in _chunks(len(found), input_ids.device):
             part = found[rows]
             descend(depth + 1, part, _selected(cache, parent[rows]), ladder[depth].tokens[part.node])
 
-    for rows in torch.arange(len(input_ids), device=input_ids.device).split(ROWS):
+    for rows in _chunks(len(input_ids), input_ids.device):
         descend(0, _roots(rows), _empty(), _start(model, rows))
     return scores
 
 
-def beam(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Trie, beams: int) -> tuple[Tensor, Tensor]:
+def beam(model: Any, input_ids: Tensor, attention_mask: Tensor, trie: Trie, beams: int) -> tuple[Tensor, Tensor]:
     """The ``beams`` docids that beam search ends with: document numbers, -1 where fewer were found, and their scores,
     -inf there; int64 and float32 (queries, beams). Every docid is one of the trie's, none comes twice."""
     device = input_ids.device
@@ -96,8 +96,12 @@ def beam(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, trie: Trie
     return numbers, scores
 
 
-def _encode(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    hidden: Tensor = model.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # type: ignore[operator,union-attr]
+def _chunks(count: int, device: torch.device) -> list[Tensor]:
+    return [torch.arange(first, min(first + ROWS, count), device=device) for first in range(0, count, ROWS)]
+
+
+def _encode(model: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    hidden: Tensor = model.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
     return hidden
 
 
@@ -126,7 +130,6 @@ def _selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
 
 def _step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> Tensor:
     """Log-probabilities of the next token after each prefix, float32 (rows, output tokens). Extends the cache."""
-    found = []
     hidden = model.decoder(
         input_ids=last[:, None],
         past_key_values=cache,
@@ -136,8 +139,8 @@ def _step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: Encode
     ).last_hidden_state
     if model.config.scale_decoder_outputs:
         hidden = hidden * model.model_dim**-0.5
-    found.append(model.lm_head(hidden[:, 0]).float().log_softmax(dim=-1))
-    return torch.cat(found)
+    logp: Tensor = model.lm_head(hidden[:, 0]).float().log_softmax(dim=-1)
+    return logp
 
 
 def _children(level: Level, beams: Beams, logp: Tensor) -> tuple[Tensor, Beams]:

@@ -21,14 +21,15 @@ def digits(count: int) -> np.ndarray:
 class Trie:
     """A trie over docids of one length, level by level, in compressed sparse rows.
 
-    Level l holds the distinct prefixes of l tokens in sorted order; level 0 is the root, the last the docids themselves.
+    Level l holds the distinct prefixes of l tokens in sorted order: level 0 the root, the last level the docids.
     8.8 million docids of 7 digits take about 20 M nodes, 160 MB.
     """
 
     tokens: tuple[np.ndarray, ...]
     """tokens[l]: int32 (nodes of level l + 1,), the last token of each."""
     children: tuple[np.ndarray, ...]
-    """children[l]: int64 (nodes of level l + 1 boundary,): node i's children are children[l][i] .. children[l][i + 1]."""
+    """children[l]: int64 (nodes of level l, + 1). Children of node i: nodes children[l][i] to children[l][i + 1] of
+    level l + 1."""
     documents: np.ndarray
     """int64 (docids,): document of each leaf, in leaf order."""
 

@@ -77,9 +77,9 @@ def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
         ) from error
 
 
-def shifted(model: nn.Module, labels: Tensor) -> Tensor:
+def shifted(model: Any, labels: Tensor) -> Tensor:
     """Decoder inputs for these labels (examples, length): the start token, then all labels but the last."""
-    start = torch.full_like(labels[:, :1], model.config.decoder_start_token_id)
+    start = torch.full_like(labels[:, :1], int(model.config.decoder_start_token_id))
     return torch.cat([start, labels[:, :-1].clamp(min=0)], dim=1)
 
 

@@ -96,10 +96,19 @@ def _schedule(**given: object) -> Schedule:
 PRESETS = {
     "smoke": Preset(
         options=Options(
-            passages=0, vocabulary=4_000, input_length=12, d_model=64, heads=4, d_ff=128, crop_share=0.0, bag_min=2
+            passages=0,
+            vocabulary=1_000,
+            input_length=8,
+            d_model=64,
+            d_ff=128,
+            embedding_std=0.5,
+            head_gain=2.0,
+            crop_share=1.0,
+            crop_min=2,
+            crop_max=4,
         ),
-        train=_schedule(lr=4e-3, batch_size=128, steps=300, warmup=30),
-        recover=_schedule(lr=2e-3, batch_size=128, steps=150, warmup=15, stream="recover"),
+        train=_schedule(lr=2e-3, batch_size=128, steps=800, warmup=40),
+        recover=_schedule(lr=1e-3, batch_size=128, steps=400, warmup=20, stream="recover"),
         score_batch_size=128,
     ),
     "small": Preset(
@@ -108,7 +117,7 @@ PRESETS = {
         recover=_schedule(lr=1e-3, batch_size=256, steps=800, warmup=50, stream="recover"),
         score_batch_size=256,
     ),
-    # Zanchetta, Mocerino, Isaia: "A pruning-based deep learning approach for information retrieval", table 2, best T5-small.
+    # "A pruning-based deep learning approach for information retrieval" (Sapienza), table 2, the best T5-small.
     "paper": Preset(
         options=Options(model="google-t5/t5-small", passages=0, query_share=0.5, crop_share=1.0, crop_max=31),
         train=Schedule(lr=1e-3, batch_size=8, epochs=25, optimizer="adam"),

@@ -115,8 +115,10 @@ class MsMarcoDsi:
         from tasks.msmarco_dsi import model
 
         if self.options.model == SCRATCH:
-            return model.scratch(self.options, self._tokens.vocabulary, self._tokens.targets)
-        return model.pretrained(self.options, self._tokens.vocabulary)
+            built: nn.Module = model.scratch(self.options, self._tokens.vocabulary, self._tokens.targets)
+        else:
+            built = model.pretrained(self.options, self._tokens.vocabulary)
+        return built
 
     def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Batch]:
         """``train``: endless; ``test``: the dev queries in order, each with its most relevant passage as label."""
@@ -127,8 +129,8 @@ class MsMarcoDsi:
         tokens = self._tokens
         if split == "train":
             for number in count(start):
-                rows, documents = examples.draw(tokens.pool, self._mixture, seed=seed, number=number, size=size)
-                yield self._batch(text.expand(rows, tokens.pieces), documents)
+                drawn, documents = examples.draw(tokens.pool, self._mixture, seed=seed, number=number, size=size)
+                yield self._batch(text.expand(drawn, tokens.pieces), documents)
         self._check(split)
         best = np.asarray([max(grades, key=lambda one: (grades[one], -one)) for grades in self._corpus.dev_grades])
         for first in range(start * size, len(best), size):
@@ -159,7 +161,7 @@ class MsMarcoDsi:
         return logits(model, batch)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Token cross entropy, label -100 ignored. Docids have one length, so mean over tokens is mean over examples."""
+        """Token cross entropy, label -100 ignored. Docids have one length: mean over tokens is mean over examples."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100)
@@ -222,13 +224,12 @@ class MsMarcoDsi:
 
     def example(self) -> Batch:
         """One input of exactly ``input_length`` tokens."""
+        import numpy as np
+
         from tasks.msmarco_dsi import text
 
         tokens = self._tokens
-        words = tokens.pool.passages.values
-        import numpy as np
-
-        filled = np.resize(words, self.options.input_length)
+        filled = np.resize(tokens.pool.passages.values, self.options.input_length)
         row = text.expand(text.Ragged(filled, np.asarray([0, len(filled)])), tokens.pieces)
         return self._batch(row, np.zeros(1, dtype=np.int64))
 

@@ -34,7 +34,8 @@ class Ragged:
 
 def ragged(rows: Iterable[Sequence[int]]) -> Ragged:
     """Rows of integers, packed."""
-    lengths, values = [0], []
+    lengths: list[int] = [0]
+    values: list[int] = []
     for row in rows:
         values.extend(row)
         lengths.append(len(row))
@@ -46,7 +47,8 @@ def splitter(kind: str) -> Callable[[str], list[str]]:
 
     ``blanks`` is for models that bring their own tokenizer, which then cuts each word into pieces.
     """
-    return {"words": words, "stems": Analyser(), "blanks": str.split}[kind]
+    known: dict[str, Callable[[str], list[str]]] = {"words": words, "stems": Analyser(), "blanks": str.split}
+    return known[kind]
 
 
 @dataclass(frozen=True)
