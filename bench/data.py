@@ -12,9 +12,14 @@ import io
 import json
 import lzma
 import os
+import re
+import tempfile
+import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +27,8 @@ from bench.errors import DataError, UsageError
 
 COMPRESSIONS = ("", ".gz", ".xz")
 SAMPLE = "sample"
+SETTLED = 2.0
+"""Seconds after which a change of a file is sure to change its time stamp as well."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class Folder:
                 mend="Put it there, or point --data at the folder that has it.",
             )
         if path.suffix == ".gz":
+            if path.stat().st_size == 0:
+                raise EOFError("the file is empty")  # which gzip takes for empty content
             return io.BufferedReader(gzip.open(path))  # type: ignore[arg-type]
         if path.suffix == ".xz":
             return io.BufferedReader(lzma.open(path))  # type: ignore[arg-type]
@@ -98,7 +107,7 @@ class Folder:
         for name in sorted(names):
             path = self._path(name)
             if path is not None:
-                contents[name] = _remembered_digest(path, lambda name=name: _hash(self, name))  # type: ignore[misc]
+                contents[name] = _remembered_digest(path, partial(_hash, self, name))
         return _digest_of_digests(contents)
 
 
@@ -129,34 +138,39 @@ class Memory:
 
 def read(files: Files, name: str) -> bytes:
     """The whole uncompressed content of a file. A damaged or truncated archive is a ``DataError``."""
+    with _opened(files, name) as stream:
+        return stream.read()
+
+
+def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of each line, without its line end and a byte-order mark at the file's start;
+    invalid UTF-8 is a ``DataError``."""
+    with _opened(files, name) as stream:
+        for number, raw in enumerate(stream, start=1):
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"invalid UTF-8 at byte {error.start} of the line",
+                    where=f"{files.where(name)}, line {number}",
+                    mend="Save the file as UTF-8.",
+                ) from error
+            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+
+
+@contextmanager
+def _opened(files: Files, name: str) -> Iterator[BinaryIO]:
+    """The file as a stream; whatever keeps it from being read is a ``DataError``."""
     try:
         with files.open(name) as stream:
-            return stream.read()
+            yield stream
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
         ) from error
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=files.where(name)) from error
-
-
-def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
-    """Line number (from 1) and text of each line, without its line end; invalid UTF-8 is a ``DataError``."""
-    try:
-        with files.open(name) as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    text = raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"invalid UTF-8 at byte {error.start} of the line",
-                        where=f"{files.where(name)}, line {number}",
-                        mend="Save the file as UTF-8.",
-                    ) from error
-                yield number, text.rstrip("\r\n")
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
+            f"cannot be read ({error.strerror or error})", where=files.where(name), mend="Mend its permissions."
         ) from error
 
 
@@ -189,7 +203,8 @@ def find(dataset: str, required: Sequence[str], data: str | None) -> Files | Non
             )
         found = _below(root, dataset, required)
         if found is None:
-            missing = [name for name in required if not Folder(root / dataset).has(name)]
+            folder = Folder(root if _holds(root, dataset) and not (root / dataset).is_dir() else root / dataset)
+            missing = [name for name in required if not folder.has(name)]
             raise DataError(
                 f"lacks {', '.join(f'{dataset}/{name}' for name in missing)} (plain, .gz or .xz)",
                 where=f"--data {data}",
@@ -201,28 +216,29 @@ def find(dataset: str, required: Sequence[str], data: str | None) -> Files | Non
 
 
 def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:
-    for folder in (Folder(root / dataset), Folder(root)):
-        if folder.root.name == dataset.rsplit("/", 1)[-1] and all(folder.has(name) for name in required):
-            return folder
-    return None
+    """The data set in ``root``, or ``root`` itself where it is the data set's own folder."""
+    folders = [Folder(root / dataset), *([Folder(root)] if _holds(root, dataset) else [])]
+    return next((folder for folder in folders if all(folder.has(name) for name in required)), None)
+
+
+def _holds(root: Path, dataset: str) -> bool:
+    return root.absolute().name == dataset.rsplit("/", 1)[-1]
 
 
 def cache_folder() -> Path:
     """Where downloads and derived files are kept: ``$XDG_CACHE_HOME/prunebench``."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "prunebench"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "prunebench"
+    except RuntimeError:  # a user without a home, as in many containers
+        return Path(tempfile.gettempdir()) / f"prunebench-{os.getuid()}"
 
 
 def _hash(files: Files, name: str) -> str:
     digest = hashlib.sha256()
-    try:
-        with files.open(name) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
-        ) from error
+    with _opened(files, name) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -230,23 +246,28 @@ def _digest_of_digests(contents: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def _remembered_digest(path: Path, compute) -> str:  # type: ignore[no-untyped-def]
-    """``compute()``, remembered in the cache for as long as the file's size and time of change stay."""
+def _remembered_digest(path: Path, compute: Callable[[], str]) -> str:
+    """``compute()``, remembered in the cache for as long as the file's size and times of change stay."""
     state = path.stat()
-    identity = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}"
+    stamps = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    identity = "\0".join(map(str, (path.resolve(), *stamps)))
     memo = cache_folder() / "digests" / hashlib.sha256(identity.encode()).hexdigest()
     try:
         known = memo.read_text()
-        if len(known) == 64:
+        if re.fullmatch("[0-9a-f]{64}", known):
             return known
-    except OSError:
+    except (OSError, ValueError):
         pass
-    digest: str = compute()
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        scratch = memo.with_name(f"{memo.name}.{os.getpid()}")
-        scratch.write_text(digest)
-        scratch.replace(memo)
-    except OSError:
-        pass  # a cache that cannot be written costs time, never a result
+    digest = compute()
+    # A second change in the same tick of the clock would leave the same stamps: only a settled file is remembered.
+    if time.time() - max(state.st_mtime, state.st_ctime) < SETTLED:
+        return digest
+    scratch = memo.with_name(f"{memo.name}.{os.getpid()}")
+    with suppress(OSError):  # a cache that cannot be written costs time, never a result
+        try:
+            memo.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_text(digest)
+            scratch.replace(memo)
+        finally:
+            scratch.unlink(missing_ok=True)
     return digest

@@ -18,7 +18,7 @@ class BenchError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f" {self.mend}" if self.mend else ""
-        return f"{place}{self.what.rstrip('.')}.{advice}"
+        return " ".join(f"{place}{self.what.rstrip('.')}.{advice}".splitlines())
 
 
 class UsageError(BenchError):

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from bench.errors import StoreError
+from bench.errors import CellError, StoreError
 
 SCHEMA = 1
-"""Version of the record's layout. ``upgrade`` brings an older one up to it."""
+"""Version of the record's layout."""
 
 DENSE = "dense"
 """Name under which the unpruned reference stands in the ``pruner`` column."""
@@ -110,36 +110,76 @@ class Record:
 
 
 def dumps(record: Record) -> str:
-    """The record as indented JSON with its checksum, the same bytes for equal records."""
-    body = asdict(record)
-    return json.dumps({**body, "checksum": _checksum(body)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    """The record as indented JSON with its checksum, the same bytes for equal records.
+
+    Raises ``CellError`` where a field is no plain JSON: what a task puts into its notes is its own.
+    """
+    return seal({name: _plain(name, value) for name, value in asdict(record).items()})
 
 
 def loads(text: str) -> Record:
     """The record in ``text``. Raises ``ValueError`` where it is damaged, ``StoreError`` where its schema is newer."""
-    body = json.loads(text)
-    if not isinstance(body, dict) or "checksum" not in body:
-        raise ValueError("no record")
-    check_schema(body.get("schema"), "the record")
-    if body.pop("checksum") != _checksum(body):
-        raise ValueError("the checksum does not match")
-    body["layers"] = tuple(Layer(**layer) for layer in body["layers"])
-    body["failure"] = Failure(**body["failure"]) if body["failure"] else None
+    body = unseal(text, "the record")
     known = {entry.name for entry in fields(Record)}
     if set(body) - known:
         raise ValueError(f"unknown fields {sorted(set(body) - known)}")
-    return Record(**body)
+    try:
+        layers = tuple(Layer(**layer) for layer in body["layers"])
+        failure = Failure(**body["failure"]) if body["failure"] else None
+        return Record(**{**body, "layers": layers, "failure": failure})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the fields of a record ({error})") from error
+
+
+def seal(body: Mapping[str, Any]) -> str:
+    """Plain data as indented JSON with its checksum. NaN and what is no JSON are ``ValueError`` and ``TypeError``."""
+    return _written({**body, "checksum": _checksum(body)})
+
+
+def unseal(text: str, what: str) -> dict[str, Any]:
+    """The plain data that ``seal`` wrote, its checksum taken off.
+
+    Raises ``ValueError`` unless ``text`` is byte for byte what was written, so that white space counts as well, and
+    ``StoreError`` where its schema, if it has one, is newer; ``what`` names it for that.
+    """
+    try:
+        body = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(body, dict) or "checksum" not in body:
+        raise ValueError("no checksum")
+    if _written(body) != text:
+        raise ValueError("not as it was written")
+    if body.pop("checksum") != _checksum(body):
+        raise ValueError("the checksum does not match")
+    # Only now: a schema that looks newer because it is damaged must not stop a run.
+    check_schema(body.get("schema", SCHEMA), what)
+    return body
 
 
 def check_schema(version: object, what: str) -> None:
     """Raises ``StoreError`` where ``version`` is newer than this program knows."""
-    if not isinstance(version, int):
+    if type(version) is not int:
         raise ValueError("no schema version")
     if version > SCHEMA:
         raise StoreError(
             f"{what} has schema {version}, this prunebench knows up to {SCHEMA}",
             mend="Update prunebench, or give another folder with --out.",
         )
+
+
+def _plain(name: str, value: object) -> Any:
+    """The value as it will be read: keys that are numbers become text, and are sorted as such."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CellError(
+            f"the record's {name} is no plain JSON ({error})", mend="Give finite numbers, text, lists and mappings."
+        ) from error
+
+
+def _written(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

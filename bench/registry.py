@@ -54,8 +54,9 @@ def source(group: str, name: str) -> str:
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """``Did you mean 'grasp'?`` where something is near, else the list of what there is."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
+    spelled = {candidate.lower(): candidate for candidate in reversed(known)}  # the papers write GraSP and SynFlow
+    near = difflib.get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.5)
+    return f"Did you mean {spelled[near[0]]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
 
 
 def _entry(group: str, name: str) -> EntryPoint:

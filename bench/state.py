@@ -6,13 +6,15 @@ Saved as safetensors, one file a state; no pickle.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -77,7 +79,10 @@ def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[s
 
 
 def save(state: State, path: Path) -> None:
-    """Writes the state to ``path`` as safetensors; numbers and the schedule go into its metadata."""
+    """Writes the state to ``path`` as safetensors; numbers and the schedule go into its metadata.
+
+    Raises ``OSError`` where the file system refuses.
+    """
     position = state.position
     groups = {
         "weights": state.weights,
@@ -85,15 +90,35 @@ def save(state: State, path: Path) -> None:
         "scores": state.scores,
         "optimizer": position.optimizer if position else {},
     }
-    tensors = {
-        f"{group}/{name}": tensor.contiguous() for group, part in groups.items() for name, tensor in part.items()
-    }
+    tensors = {f"{group}/{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
     facts = {
         "train_steps": state.train_steps,
         "seconds": dict(state.seconds),
         "position": {"schedule": vars(position.schedule), "step": position.step} if position else None,
     }
-    save_file(tensors, path, metadata={"state": json.dumps(facts)})
+    try:
+        save_file(own_memory(tensors), path, metadata={"state": json.dumps(facts)})
+    except SafetensorError as error:
+        raise _as_system_error(error) from error
+
+
+def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, contiguous, copied where two share memory: safetensors refuses those."""
+    owned: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.contiguous()
+        if whole.untyped_storage().data_ptr() in taken:
+            whole = whole.clone()
+        taken.add(whole.untyped_storage().data_ptr())
+        owned[name] = whole
+    return owned
+
+
+def _as_system_error(error: SafetensorError) -> Exception:
+    """The ``OSError`` inside a safetensors error, which gives its number in its text alone."""
+    number = re.search(r"(?:os error|code:) (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:

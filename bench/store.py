@@ -20,16 +20,23 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StoreError
-from bench.record import SCHEMA, Record, check_schema, dumps, loads
+from bench.errors import CellError, StoreError
+from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unseal
 
 FOLDERS = ("records", "timings", "files", "states", "partial", "references", "damaged", "logs")
 DIGEST_LENGTH = 16
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""A key or a kind: nothing that could lead out of the folder or be mistaken for something else in it."""
+_SCRATCH = re.compile(r"\.writing-(\d+)", re.ASCII)
+"""How the name of something half-written ends, with the process that writes it."""
 
 
 class Store:
@@ -43,14 +50,20 @@ class Store:
         marker = self.root / "results.json"
         if marker.is_file():
             try:
-                check_schema(json.loads(marker.read_text()).get("schema"), "the results folder")
+                check_schema(json.loads(marker.read_bytes()).get("schema"), "the results folder")
             except StoreError as error:
                 raise StoreError(error.what, where=str(self.root), mend=error.mend) from None
-            except (ValueError, AttributeError) as error:
-                raise StoreError(f"results.json is damaged ({error})", where=str(self.root)) from error
+            except OSError as error:
+                raise _unreadable(marker, error) from error
+            except (ValueError, AttributeError, RecursionError) as error:
+                raise StoreError(
+                    f"results.json is damaged ({error})",
+                    where=str(self.root),
+                    mend=f'Write {{"schema": {SCHEMA}}} into it, or give another folder with --out.',
+                ) from error
         elif not create:
             raise StoreError("is not a results folder", where=str(self.root), mend="Give the --out of a 'bench run'.")
-        elif self.root.is_dir() and any(self.root.iterdir()):
+        elif self.root.is_dir() and any(not _scratch_of(path, marker.name) for path in self.root.iterdir()):
             raise StoreError("is not empty and not a results folder", where=str(self.root), mend="Give another --out.")
         else:
             with self._explained(marker):
@@ -60,24 +73,26 @@ class Store:
             with self._explained(self.root):
                 for name in FOLDERS:
                     (self.root / name).mkdir(exist_ok=True)
-                for scratch in self.root.glob("*/*.writing-*"):
-                    _remove_abandoned(scratch)
+                for pattern in ("*.writing-*", "*/*.writing-*"):
+                    for scratch in self.root.glob(pattern):
+                        _remove_abandoned(scratch)
 
     # Records
 
     def record(self, key: str) -> Record | None:
-        """The record of a cell, or None where there is none; a damaged one is set aside."""
+        """The record of a cell, or None where there is none; a damaged one is set aside.
+
+        Raises ``StoreError`` where it is of a newer schema or cannot be read.
+        """
         path = self.root / "records" / f"{key}.json"
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            self.set_aside(path)
+        text = self._text(path, key)
+        if text is None:
             return None
         try:
             record = loads(text)
-        except (ValueError, TypeError, KeyError):
+        except StoreError as error:
+            raise StoreError(error.what, where=str(path), mend=error.mend) from None
+        except ValueError:
             self.set_aside(path)
             return None
         if record.key != key or not all(self._whole(self.root / "files" / name) for name in record.files.values()):
@@ -93,22 +108,34 @@ class Store:
                 yield record
 
     def put_record(self, record: Record, timing: Mapping[str, float]) -> None:
-        """Writes a cell's timing, then its record: a cell is done once its record is there."""
+        """Writes a cell's timing, then its record: a cell is done once its record is there.
+
+        Raises ``CellError`` where the record holds what is no plain JSON.
+        """
+        content = dumps(record).encode()
         self._put(self.root / "timings" / f"{record.key}.json", json.dumps(timing, sort_keys=True).encode())
-        self._put(self.root / "records" / f"{record.key}.json", dumps(record).encode())
+        self._put(self.root / "records" / f"{record.key}.json", content)
 
     def timing(self, key: str) -> dict[str, float]:
         """Seconds by step kind on the path of a cell; empty where it is not known."""
         try:
-            timing: dict[str, float] = json.loads((self.root / "timings" / f"{key}.json").read_text())
-        except (OSError, ValueError):
+            timing = json.loads((self.root / "timings" / f"{key}.json").read_bytes())
+            return {kind: float(seconds) for kind, seconds in timing.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
-        return timing
 
     # Files beside a record
 
     def put_file(self, key: str, kind: str, content: bytes, suffix: str = "") -> str:
-        """Writes a file that belongs to a record; returns its name under ``files/``."""
+        """Writes a file that belongs to a record; returns its name under ``files/``.
+
+        Raises ``CellError`` for a ``kind`` that could be no plain part of a file name: kinds come from tasks.
+        """
+        if not _NAME.fullmatch(kind):
+            raise CellError(
+                f"an evaluation left a file of the kind {kind!r}",
+                mend="Name kinds with up to 64 letters, digits, '-' and '_' in the task's Evaluation.files.",
+            )
         name = f"{key}.{kind}.{_digest(content)}{suffix}"
         self._put(self.root / "files" / name, content)
         return name
@@ -116,32 +143,47 @@ class Store:
     def file(self, name: str) -> bytes:
         """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged."""
         path = self.root / "files" / name
-        if not self._whole(path):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if _digest(content) not in path.name.split("."):
             raise StoreError("is missing or damaged", where=str(path), mend="Run the grid again to recompute it.")
-        return path.read_bytes()
+        return content
 
     # States
 
     def put_state(self, key: str, write: Callable[[Path], None], *, partial: bool = False) -> None:
-        """Keeps the state of a node, written by ``write(path)``; a partial one replaces the one before."""
+        """Keeps the state of a node, written by ``write(path)``; a partial one replaces the one before.
+
+        ``path`` is in a folder of its own, so that what a killed writer left beside it is found again and removed.
+        """
         folder = self.root / ("partial" if partial else "states")
         scratch = folder / f"{key}.writing-{os.getpid()}"
         with self._explained(folder):
             try:
-                write(scratch)
-                place = folder / f"{key}.{_digest_file(scratch)}.safetensors"
-                _flush(scratch)
-                scratch.replace(place)
+                scratch.mkdir(parents=True, exist_ok=True)
+                written = scratch / "state.safetensors"
+                write(written)
+                place = folder / f"{key}.{_digest_file(written)}.safetensors"
+                _flush(written)
+                written.replace(place)
                 _flush(folder)
             finally:
-                scratch.unlink(missing_ok=True)
+                _remove(scratch)
             for older in folder.glob(f"{key}.*.safetensors"):
                 if older != place:
                     older.unlink(missing_ok=True)
 
     def state(self, key: str, *, partial: bool = False) -> Path | None:
-        """The file with a node's state, verified, or None; a damaged one is set aside."""
-        for path in (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors"):
+        """The file with a node's state, verified, or None; a damaged one is set aside.
+
+        Of two, left by a crash between writing the new and removing the old, the later one.
+        """
+        found = (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors")
+        for path in sorted(found, key=_age):
             if self._whole(path):
                 return path
             self.set_aside(path)
@@ -149,22 +191,28 @@ class Store:
 
     def drop_state(self, key: str, *, partial: bool = False) -> None:
         """Forgets the state of a node."""
-        for path in (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors"):
-            path.unlink(missing_ok=True)
+        folder = self.root / ("partial" if partial else "states")
+        with self._explained(folder):
+            for path in folder.glob(f"{key}.*.safetensors"):
+                path.unlink(missing_ok=True)
 
     # References and logs
 
     def put_reference(self, key: str, content: Mapping[str, Any]) -> None:
         """Keeps the baselines of a task on one data set."""
-        self._put(self.root / "references" / f"{key}.json", json.dumps(content, indent=1, sort_keys=True).encode())
+        self._put(self.root / "references" / f"{key}.json", seal(content).encode())
 
     def reference(self, key: str) -> dict[str, Any] | None:
-        """The baselines kept under ``key``, or None."""
-        try:
-            found: dict[str, Any] = json.loads((self.root / "references" / f"{key}.json").read_text())
-        except (OSError, ValueError):
+        """The baselines kept under ``key``, or None; damaged ones are set aside."""
+        path = self.root / "references" / f"{key}.json"
+        text = self._text(path, key)
+        if text is None:
             return None
-        return found
+        try:
+            return unseal(text, "the reference")
+        except ValueError:
+            self.set_aside(path)
+            return None
 
     def references(self) -> list[dict[str, Any]]:
         """All baselines, in the order of their keys."""
@@ -173,13 +221,17 @@ class Store:
 
     def put_log(self, key: str, text: str) -> str:
         """Keeps a traceback; returns its place relative to the folder."""
-        self._put(self.root / "logs" / f"{key}.txt", text.encode())
+        self._put(self.root / "logs" / f"{key}.txt", text.encode(errors="backslashreplace"))
         return f"logs/{key}.txt"
 
     def set_aside(self, path: Path) -> None:
-        """Moves a damaged file where nothing reads it."""
+        """Moves a damaged file where nothing reads it.
+
+        Where it cannot be moved (a folder that is read-only, another process that was faster) it stays and counts for
+        nothing all the same.
+        """
         place = self.root / "damaged" / f"{path.parent.name}.{path.name}"
-        with self._explained(path):
+        with suppress(OSError):
             place.parent.mkdir(exist_ok=True)
             path.replace(place)
 
@@ -195,6 +247,20 @@ class Store:
             return _digest_file(path) in path.name.split(".")
         except OSError:
             return False
+
+    def _text(self, path: Path, key: str) -> str | None:
+        """Text of the file of a key, or None; what is no text is set aside."""
+        if not _NAME.fullmatch(key):
+            return None
+        try:
+            return path.read_bytes().decode()
+        except FileNotFoundError:
+            return None
+        except (UnicodeDecodeError, IsADirectoryError):
+            self.set_aside(path)
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def _put(self, path: Path, content: bytes) -> None:
         with self._explained(path):
@@ -229,12 +295,50 @@ class Store:
             ) from error
 
 
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot be read ({error.strerror or error})", where=str(path), mend="Mend its permissions, or the disk."
+    )
+
+
+def _scratch_of(path: Path, name: str) -> bool:
+    """Whether ``path`` is something half-written that was to become ``name``."""
+    return path.name.startswith(name) and _SCRATCH.fullmatch(path.name.removeprefix(name)) is not None
+
+
 def _remove_abandoned(scratch: Path) -> None:
-    """Removes a half-written file unless the process that writes it still runs."""
-    process = scratch.name.rsplit("-", 1)[-1]
-    if process.isdigit() and Path(f"/proc/{process}").exists() and int(process) != os.getpid():
-        return
-    scratch.unlink(missing_ok=True)
+    """Removes something half-written unless another process that writes it still runs."""
+    process = _SCRATCH.fullmatch(scratch.suffix)
+    if process is not None and not _runs(int(process[1])):
+        _remove(scratch)
+
+
+def _runs(process: int) -> bool:
+    """Whether another process of this number is alive."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(scratch: Path) -> None:
+    if scratch.is_dir():
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        scratch.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Sorts the newest file first; one that is gone comes last."""
+    try:
+        return -path.stat().st_mtime_ns
+    except OSError:
+        return 0.0
 
 
 def _digest(content: bytes) -> str:

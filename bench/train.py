@@ -80,60 +80,70 @@ def train(
     weights: list[Tensor] = [parameters[name] for name in masks]
     kept = [masks[name].to(parameters[name].dtype) for name in masks]
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    random = _draws_randomly(model)
     model.train()
-    total, since, step = torch.zeros((), device=environment.device), 0, start
+    # In place: small tensors kept from step to step hold on to the heap, and large ones then cost page faults.
+    losses = torch.zeros(REPORT_EVERY, dtype=torch.float64, device=environment.device)
+    slots = losses.unbind()
+    reached, since = start, 0
     batches = environment.batches(task, schedule.stream, schedule.batch_size, start)
-    for step, batch in enumerate(islice(batches, to - start), start):
-        if random:
-            torch.manual_seed(derive(environment.seed, schedule.stream, "dropout", step))
-        with environment.autocast():
+    settings = _settings(schedule, environment.seed, start, to)
+    precision = environment.autocast()
+    # ``torch.manual_seed`` asks every back-end there is: 70 times as long as the CPU's own generator takes.
+    seed_generators = torch.default_generator.manual_seed if environment.device.type == "cpu" else torch.manual_seed
+    for (seed, rate), batch in zip(settings, islice(batches, to - start), strict=False):
+        seed_generators(seed)
+        optimizer.zero_grad(set_to_none=True)
+        with precision:
             loss = task.loss(task.forward(model, batch), batch)
         loss.backward()  # type: ignore[no-untyped-call]
         if weights:
-            torch._foreach_mul_([_gradient(weight) for weight in weights], kept)  # type: ignore[arg-type]
+            _mask_gradients(weights, kept)
         if schedule.clip is not None:
             nn.utils.clip_grad_norm_(trained, schedule.clip)
         for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
+            group["lr"] = rate
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         if weights:
             with torch.no_grad():
                 torch._foreach_mul_(weights, kept)  # type: ignore[arg-type]
-        total += loss.detach()
-        since += 1
+        slots[since].copy_(loss.detach())
+        reached, since = reached + 1, since + 1
         stop = interrupt()
-        if stop or since == REPORT_EVERY or step + 1 == to:
-            mean = float(total) / since
-            if not math.isfinite(mean):
-                raise CellError(f"the training loss became {mean} by step {step + 1}", mend="Lower --lr.")
-            watch(step + 1, mean)
-            total.zero_()
+        if stop or since == REPORT_EVERY or reached == to:
+            watch(reached, _mean(losses[:since].tolist(), reached))
             since = 0
         if stop:
             break
-    reached = step + 1 if to > start else start
+    else:
+        if reached < to:
+            raise CellError(f"the task's batches ended before step {reached + 1} of {to}", mend="They must be endless.")
+    optimizer.zero_grad(set_to_none=True)
     return Position(schedule, reached, _save_optimizer(model, optimizer) if reached < schedule.length else {})
 
 
-def _gradient(weight: Tensor) -> Tensor:
-    if weight.grad is None:
-        weight.grad = torch.zeros_like(weight)
-    return weight.grad
+def _settings(schedule: Schedule, seed: int, start: int, to: int) -> Iterator[tuple[int, float]]:
+    """Seed of the draws (dropout) and learning rate of each step. Computed some steps at a time: one at a time, between
+    two passes through the network, they cost several times as much."""
+    for first in range(start, to, REPORT_EVERY):
+        steps = range(first, min(first + REPORT_EVERY, to))
+        yield from [(derive(seed, schedule.stream, "dropout", step), schedule.rate(step)) for step in steps]
 
 
-def _draws_randomly(model: nn.Module) -> bool:
-    """Whether training steps may draw random numbers: any dropout that is not zero, in a module or a configuration."""
-    dropouts = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    if any(isinstance(module, dropouts) and module.p > 0 for module in model.modules()):
-        return True
-    return any(
-        isinstance(value, float) and value > 0
-        for module in model.modules()
-        for name, value in vars(module).items()
-        if "dropout" in name
-    )
+def _mask_gradients(weights: list[Tensor], kept: list[Tensor]) -> None:
+    """Zeroes the gradients of masked weights. A weight that the loss did not touch has none, and the optimiser
+    passes over it."""
+    pairs = [(weight.grad, mask) for weight, mask in zip(weights, kept, strict=True) if weight.grad is not None]
+    if pairs:
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
+
+
+def _mean(losses: list[float], reached: int) -> float:
+    """Mean of the losses up to step ``reached``. The step that ``CellError`` names is the first that is not finite,
+    wherever training was stopped and taken up again."""
+    for step, value in enumerate(losses, reached - len(losses) + 1):
+        if not math.isfinite(value):
+            raise CellError(f"the training loss became {value} at step {step}", mend="Lower --lr.")
+    return sum(losses) / len(losses)
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

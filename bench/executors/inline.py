@@ -124,7 +124,7 @@ class Walk:
         self.listener.started(node)
         with _blamed(node):
             record, state = bench.evaluate(cell, node.step, state)
-        self.store.put_record(record, state.seconds)
+            self.store.put_record(record, state.seconds)
         self.listener.finished(record)
 
     def _fail(self, node: Node, bench: Workbench, error: Exception) -> None:

@@ -8,12 +8,15 @@ products and all else stay as they are. Unstructured zeros save no time in dense
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 OTHER = "attention and other"
@@ -25,7 +28,7 @@ class DenseFlops:
 
     total: int
     layers: Mapping[str, tuple[str, int]]
-    """Name of a weight to its layer's type and FLOPs; only layers without submodules that spend any."""
+    """Name of a weight to the type of the layer that owns it and the FLOPs of all products with it."""
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -43,28 +46,74 @@ _CPU_ATTENTION = {
 }
 
 
-def dense_flops(model: nn.Module, forward: Callable[[], Tensor]) -> DenseFlops:
-    """Counts the FLOPs of ``forward``, which runs ``model`` on one example."""
-    was_training = model.training
-    model.eval()
-    # oneDNN's LSTM is one opaque call that the counter takes for nothing. Turning it off warns of Intel GPUs.
+class _ByWeight(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Ascribes what a counter counts to the parameter that an operation takes in, whole or in part.
+
+    Going by the memory of the arguments and not by the module that runs finds a weight wherever it is used: through a
+    submodule called on its own, a tied second name, or a function that takes the weights of a module (attention).
+    """
+
+    def __init__(self, model: nn.Module, counter: FlopCounterMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.counter = counter
+        self.spent: defaultdict[str, int] = defaultdict(int)
+        self._places: defaultdict[int, list[tuple[range, str]]] = defaultdict(list)
+        for name, parameter in model.named_parameters():
+            place = range(parameter.storage_offset(), parameter.storage_offset() + parameter.numel())
+            self._places[parameter.untyped_storage().data_ptr()].append((place, name))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = self.counter.get_total_flops()
+        result = func(*args, **(kwargs or {}))
+        spent = self.counter.get_total_flops() - before
+        if spent:
+            tensors = [argument for argument in args if isinstance(argument, Tensor)]
+            # The bias of a product is a parameter as well; the weight is the one of more dimensions.
+            for tensor in sorted(tensors, key=Tensor.dim, reverse=True):
+                name = self._name(tensor)
+                if name is not None:
+                    self.spent[name] += spent
+                    break
+        return result
+
+    def _name(self, tensor: Tensor) -> str | None:
+        places = self._places.get(tensor.untyped_storage().data_ptr(), ())
+        return next((name for place, name in places if tensor.storage_offset() in place), None)
+
+
+@contextmanager
+def _countable(model: nn.Module) -> Iterator[None]:
+    """Eval mode, with every operation in sight of the counter; each module's mode is given back."""
+    modes = [(module, module.training) for module in model.modules()]
+    fused = torch.backends.mha.get_fastpath_enabled()  # type: ignore[no-untyped-call]
+    # Fused encoder layers and the LSTMs of oneDNN and cuDNN are single opaque calls that the counter takes for
+    # nothing. Turning oneDNN off warns of Intel GPUs.
     with (
         warnings.catch_warnings(action="ignore"),
         torch.no_grad(),
         torch.backends.mkldnn.flags(enabled=False),  # type: ignore[no-untyped-call]
+        torch.backends.cudnn.flags(enabled=False),  # type: ignore[no-untyped-call]
+    ):
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)  # type: ignore[no-untyped-call]
+            model.eval()
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)  # type: ignore[no-untyped-call]
+            for module, mode in modes:
+                module.training = mode
+
+
+def dense_flops(model: nn.Module, forward: Callable[[], Tensor]) -> DenseFlops:
+    """Counts the FLOPs of ``forward``, which runs ``model`` on one example."""
+    with (
+        _countable(model),
         FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
+        _ByWeight(model, counter) as weights,
     ):
         forward()
-    model.train(was_training)
-    counts = counter.get_flop_counts()
-    prefix = type(model).__name__
-    layers = {}
-    for name, module in model.named_modules():
-        spent = sum(counts.get(f"{prefix}.{name}" if name else prefix, {}).values())
-        if spent and not any(module.children()):
-            for weight, _ in module.named_parameters(name, recurse=False):
-                if weight.rpartition(".")[2] != "bias":
-                    layers[weight] = (type(module).__name__, spent)
+    modules = dict(model.named_modules())
+    layers = {name: (type(modules[name.rpartition(".")[0]]).__name__, spent) for name, spent in weights.spent.items()}
     return DenseFlops(counter.get_total_flops(), layers)
 
 

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from bench.state import own_memory
+
 
 def dense_bytes(weights: Mapping[str, Tensor]) -> int:
     """Bytes of all tensors as they are."""
@@ -53,4 +55,4 @@ def unpack(packed: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> di
 
 def compressed_bytes(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> int:
     """Size of the compressed form as a file, header included."""
-    return len(save(pack(weights, masks)))
+    return len(save(own_memory(pack(weights, masks))))
