@@ -17,13 +17,15 @@ import torch
 from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
-from bench import masks, registry, scoring
+from bench import registry
 from bench.errors import CellError
+from bench.masks import cut, digest, kept, verify
 from bench.measure.flops import DenseFlops, dense_flops, effective_flops
 from bench.measure.size import compressed_bytes, dense_bytes
 from bench.plan import Cell, Node, OpenTask
 from bench.provenance import provenance
 from bench.record import Layer, Record
+from bench.scoring import score
 from bench.state import Position, State, capture, live_tensors, masked, restore
 from bench.steps import Cut, Evaluate, Init, Score, Train, describe, stretches
 from bench.store import Store
@@ -132,14 +134,13 @@ class Workbench:
         self.model.eval()
         allocation = registry.allocation(step.allocation or "global")
         structure = registry.structure(step.structure or "weights")
-        scores, kept = scoring.score(
+        scores, left = score(
             step, registry.criterion(step.criterion), self.view(step, before.masks), allocation, structure
         )
         self.model.train(was_training)
-        weights = masked(before.weights, kept)
-        return replace(before, weights=weights, masks=kept, scores=scores)
+        return replace(before, weights=masked(before.weights, left), masks=left, scores=scores)
 
-    def view(self, step: Score, kept: Mapping[str, Tensor]) -> View:
+    def view(self, step: Score, masks: Mapping[str, Tensor]) -> View:
         """What the criterion of ``step`` is shown of the live model."""
         task, environment = self.task.task, self.environment
 
@@ -150,7 +151,7 @@ class Workbench:
         return View(
             model=self.model,
             weights=self.prunable(),
-            masks=kept,
+            masks=masks,
             batches=lambda: islice(environment.batches(task, "score", step.batch_size), step.batches),
             forward=forward,
             loss=task.loss,
@@ -160,8 +161,8 @@ class Workbench:
 
     def _cut(self, step: Cut, before: State) -> State:
         allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
-        kept = masks.cut(before.scores, before.masks, step.sparsity, allocation, structure)
-        return replace(before, weights=masked(before.weights, kept), masks=kept, scores={})
+        left = cut(before.scores, before.masks, step.sparsity, allocation, structure)
+        return replace(before, weights=masked(before.weights, left), masks=left, scores={})
 
     # Evaluation
 
@@ -170,7 +171,7 @@ class Workbench:
         began = time.perf_counter()
         restore(self.model, state.weights)
         prunable = self.prunable()
-        masks.verify(prunable, state.masks, _expected(cell, prunable))
+        verify(prunable, state.masks, _expected(cell, prunable))
         self.model.eval()
         with torch.no_grad(), self.environment.autocast():
             evaluation = self.task.task.evaluate(self.model, step.split)
@@ -238,7 +239,7 @@ class Workbench:
             "prunable": size,
             "layers": layers,
             "collapsed_layers": tuple(layer.name for layer in layers if layer.kept == 0),
-            "mask_digest": masks.digest(state.masks),
+            "mask_digest": digest(state.masks),
             "dense_flops": dense.total,
             "flops": flops,
             "flops_by_type": by_type,
@@ -281,7 +282,7 @@ def _expected(cell: Cell, prunable: Mapping[str, Tensor]) -> int:
     """How many weights the last cut of the path must have left."""
     total = sum(weight.numel() for weight in prunable.values())
     cuts = [step for step in cell.path if isinstance(step, Cut)]
-    return masks.kept(cuts[-1].sparsity, total) if cuts else total
+    return kept(cuts[-1].sparsity, total) if cuts else total
 
 
 def _compress(text: str) -> bytes:
