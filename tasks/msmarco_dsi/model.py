@@ -15,9 +15,6 @@ from tasks.msmarco_dsi.options import Options
 ATTENTION = "eager"
 """The fused kernels have no second derivative on the CPU, and GraSP needs one."""
 
-HEAD_STD = 0.02
-"""Spread of a new output layer. T5's own default, 1.0, leaves an index of thousands of docids at chance."""
-
 
 def scratch(options: Options, vocabulary: int, targets: int) -> T5ForConditionalGeneration:
     """A T5 with drawn weights. Its vocabulary begins with the ``targets`` tokens that a docid can be made of.
@@ -40,7 +37,7 @@ def scratch(options: Options, vocabulary: int, targets: int) -> T5ForConditional
     model = T5ForConditionalGeneration(config)
     model.lm_head = nn.Linear(options.d_model, targets, bias=False)
     nn.init.normal_(model.shared.weight, std=options.embedding_std)
-    nn.init.normal_(model.lm_head.weight, std=HEAD_STD)
+    nn.init.normal_(model.lm_head.weight, std=options.head_std)
     nn.init.constant_(model.decoder.final_layer_norm.weight, options.head_gain)
     return model.train()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import UsageError
 from tasks.msmarco_dsi import docids, examples, text
 from tasks.msmarco_dsi.corpus import Corpus
 from tasks.msmarco_dsi.options import Options
@@ -69,6 +70,10 @@ def of_pretrained(corpus: Corpus, options: Options, tokenizer: Any, vocabulary: 
         numbers = vocabulary + np.arange(count)[:, None]
     else:
         digit = np.asarray(tokenizer.convert_tokens_to_ids([str(value) for value in range(10)]), dtype=np.int64)
+        if len(set(digit.tolist())) < len(digit):
+            raise UsageError(
+                "its tokenizer has no token for each digit", where=f"--model {options.model}", mend="Use atomic docids."
+            )
         numbers = digit[docids.digits(count)]
     size = vocabulary + (count if options.docids == "atomic" else 0)
     return Tokens(
