@@ -205,7 +205,7 @@ class MsMarcoDsi:
         corpus = self._corpus
         relevant = [sum(grade > 0 for grade in grades.values()) for grades in corpus.dev_grades]
         return {
-            "random_AP": random_average_precision(relevant, len(corpus.texts), self.options.depth),
+            "floor": {"AP": random_average_precision(relevant, len(corpus.texts), self.options.depth)},
             "decode": self.options.decode,
             "left_out": dict(corpus.left_out),
             "cut_queries": int((self._tokens.dev.lengths > self.options.input_length - 1).sum()),

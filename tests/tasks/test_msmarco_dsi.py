@@ -303,7 +303,7 @@ def test_an_evaluation_leaves_metrics_per_query_values_and_a_run_file() -> None:
     assert len(rows) == 160 * 400
     scores = np.array([float(row[4]) for row in rows], dtype=np.float32).reshape(160, 400)
     assert (np.diff(scores) < 0).all()
-    assert found.notes["random_AP"] == pytest.approx(sum(1 / k for k in range(1, 401)) / 400)
+    assert found.notes["floor"]["AP"] == pytest.approx(sum(1 / k for k in range(1, 401)) / 400)
 
 
 def test_a_beam_caps_the_run_and_is_an_option_of_the_evaluation_only() -> None:
