@@ -25,7 +25,6 @@ from tasks.ag_news.model import EmbeddingBagClassifier
 from tasks.ag_news.reader import read_articles
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("BENCH_DATA", ROOT.parent / "shared" / "data")) / "ag_news_csv"
 GOOD = b'"3","Oil up","Prices rose."\n'
 
 
@@ -300,9 +299,8 @@ def test_the_sample_is_learnable_and_accuracy_falls_with_sparsity(sampled: AgNew
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not Folder(REAL).has("train.csv"), reason="AG News is not there")
-def test_the_real_files_have_all_their_rows_and_the_classes_that_their_readme_counts() -> None:
-    task = AgNews(Folder(REAL), AgNewsOptions())
+def test_the_real_files_have_all_their_rows_and_the_classes_that_their_readme_counts(real_data: Path) -> None:
+    task = AgNews(Folder(real_data / "ag_news_csv"), AgNewsOptions())
     identity = task.identity()
     assert (identity.kind, dict(identity.counts)) == ("subset", {"train": 49_769, "test": 7_600})
     assert task.examples() == 49_769

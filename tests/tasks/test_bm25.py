@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ import pytest
 
 from bench.data import Folder, lines
 from tasks import bm25, ranking
-
-SCIFACT = Path(os.environ.get("BENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "beir" / "scifact"
 
 
 @pytest.mark.parametrize(
@@ -52,10 +49,9 @@ def test_a_query_without_a_known_term_scores_zero_everywhere() -> None:
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not SCIFACT.is_dir(), reason="SciFact is not at hand")
-def test_scifact_gives_lucenes_ndcg() -> None:
+def test_scifact_gives_lucenes_ndcg(real_data: Path) -> None:
     """BEIR's BM25 (Lucene) on SciFact: nDCG@10 of 0.679 with title and text in one field (Thakur et al. 2021)."""
-    files = Folder(SCIFACT)
+    files = Folder(real_data / "beir" / "scifact")
     documents = [json.loads(row) for _, row in lines(files, "corpus.jsonl")]
     queries = {row["_id"]: row["text"] for row in (json.loads(row) for _, row in lines(files, "queries.jsonl"))}
     ids = [document["_id"] for document in documents]
