@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.grid import DEFAULT_GRID, Request, parse_grid
+from bench.grid import DEFAULT_GRID, Request, parse_grid, split_settings
 from bench.plan import OpenTask, Plan, make
 from bench.steps import canonical
 from bench.store import Store
@@ -59,6 +59,7 @@ def run(
     preset: str | None = None,
     data: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
+    exclude: str | Iterable[str] = (),
     when: str | None = None,
     allocation: str | None = None,
     structure: str | None = None,
@@ -74,6 +75,7 @@ def run(
     that fails is in the table with its error.
     """
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
+    preset_settings, pruner_settings = split_settings({name: str(value) for name, value in (settings or {}).items()})
     request = Request(
         tasks=tuple(_several(task)),
         pruners=tuple(_several(pruner)),
@@ -83,7 +85,9 @@ def run(
         when=when,
         allocation=allocation,
         structure=structure,
-        settings={name: str(value) for name, value in (settings or {}).items()},
+        settings=preset_settings,
+        exclude=tuple(_several(exclude)),
+        pruner_settings=pruner_settings,
         data=None if data is None else str(data),
         dtype=dtype,
     )

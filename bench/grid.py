@@ -10,6 +10,8 @@ from decimal import Decimal, InvalidOperation
 from bench.errors import UsageError
 
 DEFAULT_GRID = "0.5,0.8,0.9,0.95,0.98"
+LEVEL = 0.8
+"""Share of the weights that a level of iterative pruning leaves of those before it (Frankle & Carbin 2019)."""
 DTYPES = ("float32", "bfloat16")
 _MOST_VALUES = 10_000
 
@@ -30,21 +32,26 @@ class Request:
     structure: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     """Overrides of the preset, by name as ``--set`` takes them (``train.lr``, ``docids``)."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of parameter names that no pruner is offered."""
+    pruner_settings: Mapping[str, str] = field(default_factory=dict)
+    """Overrides of every asked pruner that has such an option (``rewind``), or of one (``imp.rewind``)."""
     data: str | None = None
     dtype: str = "float32"
 
 
 def parse_grid(text: str) -> tuple[float, ...]:
-    """Sparsities from ``0.5,0.8``, ``0.5:0.95:0.05``, ``d=0.1,0.5`` (densities) or ``c=0,0.5,1`` (exponents: 10^-c).
+    """Sparsities from ``0.5,0.8``, ``0.5:0.95:0.05``, ``d=0.1,0.5`` (densities), ``c=0,0.5,1`` (exponents: 10^-c) or
+    ``l=1:10:1`` (levels: 0.8^l of the weights left).
 
     A range includes its end. Raises ``UsageError`` for what is no number or lies outside [0, 1).
     """
     kind, _, values = text.rpartition("=") if "=" in text else ("s", "", text)
-    if kind not in ("s", "d", "c"):
+    if kind not in ("s", "d", "c", "l"):
         raise UsageError(
             f"unknown kind of target {kind!r}",
             where=f"--grid {text}",
-            mend="Use sparsities, d=densities or c=exponents.",
+            mend="Use sparsities, d=densities, c=exponents or l=levels.",
         )
     sparsities: list[float] = []
     for part in values.split(","):
@@ -65,7 +72,9 @@ def _sparsity(kind: str, value: Decimal) -> float:
     if kind == "s":
         return float(value)
     # Twelve digits, so that c=1 is the same cell as 0.9.
-    return round(1 - 10 ** -float(value), 12) if kind == "c" else round(float(1 - value), 12)
+    if kind == "d":
+        return round(float(1 - value), 12)
+    return round(1 - (10 ** -float(value) if kind == "c" else LEVEL ** float(value)), 12)
 
 
 def _expand(part: str, text: str) -> list[Decimal]:
@@ -102,6 +111,15 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise UsageError("an empty or endless range", where=f"--seeds {text}", mend="Give FIRST-LAST.")
         seeds.extend(seed for seed in range(first, last + 1) if seed not in seeds)
     return tuple(seeds)
+
+
+def split_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Those of the task's preset (``docids``, ``train.lr``) and those of a pruner (``imp.rate``)."""
+    ours = {name for name in settings if "." not in name or name.split(".")[0] in ("train", "recover")}
+    return (
+        {name: value for name, value in settings.items() if name in ours},
+        {name: value for name, value in settings.items() if name not in ours},
+    )
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Imports no torch: planning, and finding that all is done, take a moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,22 @@ from bench.data import Memory, find
 from bench.errors import UsageError
 from bench.grid import DTYPES, Request
 from bench.record import DENSE
-from bench.settings import override
-from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key, stretches
+from bench.settings import changed, override
+from bench.steps import (
+    Evaluate,
+    Init,
+    Path,
+    Schedule,
+    Score,
+    Step,
+    Train,
+    canonical,
+    continued,
+    describe,
+    keys,
+    root_key,
+    stretches,
+)
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
@@ -44,11 +58,12 @@ class Cell:
 
     key: str
     task: OpenTask
-    pruner: str
-    when: str
-    allocation: str
-    structure: str
-    target: float
+    pruner: Pruner
+    variant: str
+    """Choices that are not the pruner's own defaults, as a label says them; empty where all are."""
+    target: float | None
+    """Sparsity asked for; None where the recipe counts iterations and finds its own."""
+    iteration: int | None
     seed: int
     path: Path
 
@@ -135,7 +150,7 @@ def make(request: Request) -> Plan:
         raise UsageError(
             "no such number type", where=f"--dtype {request.dtype}", mend=f"There is: {', '.join(DTYPES)}."
         )
-    pruners = [_resolved(registry.pruner(name), request) for name in request.pruners]
+    pruners = _pruners(request)
     cells: dict[str, Cell] = {}
     groups: dict[str, tuple[OpenTask, int, list[Cell]]] = {}
     tasks = [open_task(name, request) for name in request.tasks]
@@ -179,6 +194,29 @@ def _resolved_schedule(schedule: Schedule, examples: int) -> Schedule:
     return resolved
 
 
+def _pruners(request: Request) -> list[Pruner]:
+    """The asked pruners with the request's choices and settings."""
+    chosen = {name: _resolved(registry.pruner(name), request) for name in request.pruners}
+    for setting, text in request.pruner_settings.items():
+        owner, _, field_name = setting.rpartition(".")
+        if owner and owner not in chosen:
+            raise UsageError(
+                f"{owner!r} is none of the asked pruners", where=f"--set {setting}={text}",
+                mend=registry.suggestion(owner, list(chosen)),
+            )  # fmt: skip
+        takers = [name for name in ([owner] if owner else chosen) if hasattr(chosen[name].options, field_name)]
+        if not takers:
+            raise UsageError(
+                f"no setting {field_name!r}",
+                where=f"pruner {owner or ', '.join(chosen)}",
+                mend="'bench show PRUNER' lists what can be set.",
+            )
+        for name in takers:
+            options = changed(chosen[name].options, field_name, text, setting)
+            chosen[name] = replace(chosen[name], options=options)
+    return list(chosen.values())
+
+
 def _resolved(pruner: Pruner, request: Request) -> Pruner:
     if request.when not in (None, "init", "trained"):
         raise UsageError("no such moment", where=f"--when {request.when}", mend="Give init or trained.")
@@ -187,6 +225,7 @@ def _resolved(pruner: Pruner, request: Request) -> Pruner:
         when=request.when or pruner.when,
         allocation=request.allocation or pruner.allocation,
         structure=request.structure or pruner.structure,
+        exclude=request.exclude or pruner.exclude,
     )
     registry.known("allocations", chosen.allocation)
     registry.known("structures", chosen.structure)
@@ -207,23 +246,45 @@ def _identity(task: OpenTask, seed: int, dtype: str) -> dict[str, object]:
     }
 
 
+def _dense(pruner: Pruner, target: float, budget: Budget) -> Path:
+    """The unpruned model's path."""
+    return (Train(budget.train, budget.train.length),) if budget.train.length else ()
+
+
+REFERENCE = Pruner(DENSE, criterion="", recipe=_dense, allocation="", structure="", when="")
+"""What every task's table starts with."""
+
+
 def _cells(
     task: OpenTask, seed: int, root: str, pruners: Sequence[Pruner], sparsities: Sequence[float]
 ) -> Iterator[Cell]:
-    """The dense cell, then each pruner at each sparsity."""
+    """The dense cell, then each pruner at each of its targets."""
     evaluate = Evaluate(options=tuple(sorted(task.task.evaluation_options().items())))
+    for pruner in (REFERENCE, *pruners):
+        targets: Sequence[float] = (0.0,) if pruner is REFERENCE else sparsities
+        if pruner.counts_iterations:
+            targets = range(1, pruner.options.iterations + 1)
+        variant = "" if pruner is REFERENCE else _variant(pruner)
+        for target in targets:
+            path = (Init(), *pruner.recipe(pruner, target, task.budget), evaluate)
+            asked, iteration = (None, int(target)) if pruner.counts_iterations else (target, None)
+            yield Cell(keys(root, path)[-1], task, pruner, variant, asked, iteration, seed, path)
 
-    def cell(pruner: str, when: str, allocation: str, structure: str, target: float, middle: Sequence[Step]) -> Cell:
-        path = (Init(), *middle, evaluate)
-        key = keys(root, path)[-1]
-        return Cell(key, task, pruner, when, allocation, structure, target, seed, path)
 
-    train = task.budget.train
-    yield cell(DENSE, "", "", "", 0.0, [Train(train, train.length)])
-    for pruner in pruners:
-        for sparsity in sparsities:
-            middle = pruner.recipe(pruner, sparsity, task.budget)
-            yield cell(pruner.name, pruner.when, pruner.allocation, pruner.structure, sparsity, middle)
+def _variant(pruner: Pruner) -> str:
+    """Where the pruner's choices differ from the registered ones."""
+    usual = registry.pruner(pruner.name)
+    named = [getattr(pruner, name) for name in ("when", "allocation", "structure")
+             if getattr(pruner, name) != getattr(usual, name)]  # fmt: skip
+    if pruner.exclude != usual.exclude:
+        named.append(f"without {', '.join(pruner.exclude)}")
+    if pruner.options is not None:
+        named += [
+            f"{entry.name}={getattr(pruner.options, entry.name)}"
+            for entry in fields(pruner.options)
+            if getattr(pruner.options, entry.name) != getattr(usual.options, entry.name)
+        ]
+    return ", ".join(named)
 
 
 def _tree(root: str, cells: Sequence[Cell]) -> Node:
@@ -233,12 +294,12 @@ def _tree(root: str, cells: Sequence[Cell]) -> Node:
     for places in placed:
         for base, _, step in places:
             if isinstance(step, Train):
-                stops.setdefault((base, canonical(asdict(step.schedule))), set()).add(step.to)
+                stops.setdefault((base, _training(step)), set()).add(step.to)
     nodes = {root: Node(root, None, None)}
     for cell, places in zip(cells, placed, strict=True):
         for base, key, step in places:
             if isinstance(step, Train):
-                _chain(nodes, base, step, sorted(stops[base, canonical(asdict(step.schedule))]))
+                _chain(nodes, base, step, sorted(stops[base, _training(step)]))
             elif key not in nodes:
                 _add(nodes, Node(key, step, nodes[base], cell=cell if isinstance(step, Evaluate) else None))
     return nodes[root]
@@ -250,9 +311,14 @@ def _places(root: str, cell: Cell) -> Iterator[tuple[str, str, Step]]:
     base = root
     for index, step in enumerate(cell.path):
         before = cell.path[index - 1] if index else None
-        if not (isinstance(step, Train) and isinstance(before, Train) and step.schedule == before.schedule):
+        if not (isinstance(step, Train) and isinstance(before, Train) and continued(before, step)):
             base = found[index - 1] if index else root
         yield base, found[index], step
+
+
+def _training(step: Train) -> str:
+    """What two stretches of one training share."""
+    return canonical(describe(replace(step, to=0)))
 
 
 def _chain(nodes: dict[str, Node], base: str, step: Train, stops: Sequence[int]) -> None:
@@ -261,7 +327,7 @@ def _chain(nodes: dict[str, Node], base: str, step: Train, stops: Sequence[int])
     for stop in stops:
         if stop > step.to:
             break
-        part = Train(step.schedule, stop)
+        part = replace(step, to=stop)
         key = keys(base, [part])[0]
         if key not in nodes:
             _add(nodes, Node(key, part, parent))

@@ -63,7 +63,10 @@ class Record:
     when: str
     allocation: str
     structure: str
-    target_sparsity: float
+    variant: str
+    """Choices that are not the pruner's own defaults, as a label says them."""
+    target_sparsity: float | None
+    """What was asked for; None where the pruner counts iterations and finds its own."""
     seed: int
     preset: str
     options: Mapping[str, Any]
@@ -99,6 +102,10 @@ class Record:
     dense_bytes: int | None = None
     compressed_bytes: int | None = None
     """Size of the pruned model as ``bench.measure.size`` packs it."""
+    iteration: int | None = None
+    """Number of the iteration, of a pruner that counts them."""
+    trace: Sequence[Mapping[str, Any]] = ()
+    """What each adaptive cut on the path found, in order."""
     train_steps: int = 0
     """Training steps on this cell's path, shared ones included."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +114,16 @@ class Record:
     """Facts of the evaluation. ``floor`` maps a metric to what chance alone reaches on this data."""
     failure: Failure | None = None
     schema: int = SCHEMA
+
+    @property
+    def goal(self) -> float:
+        """What orders the cells of a pruner: the target sparsity, or the iteration's number."""
+        return float(self.target_sparsity if self.target_sparsity is not None else self.iteration or 0)
+
+    @property
+    def goal_name(self) -> str:
+        """``0.9``, or ``#3`` for the third iteration."""
+        return f"{self.target_sparsity:g}" if self.target_sparsity is not None else f"#{self.iteration}"
 
 
 def dumps(record: Record) -> str:

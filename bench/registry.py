@@ -1,6 +1,7 @@
 """Names of tasks and pruners, found through entry points and loaded only when used.
 
-Groups: ``prunebench.tasks``, ``prunebench.pruners``, ``prunebench.allocations``, ``prunebench.structures``.
+Groups: ``prunebench.tasks``, ``.pruners``, ``.allocations``, ``.structures``, and for recipes that need them ``.rules``
+(adaptive cuts) and ``.learners`` (masks learned in training).
 What ``prunebench.pruners`` names is either a ``Pruner`` or a criterion class; a criterion is a pruner as well, by the
 one-shot recipe, so that a new criterion is one file and one entry-point line.
 """
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from pruners.base import Allocation, Criterion, Pruner, Structure
+    from pruners.base import Allocation, Criterion, MaskLearner, Pruner, Rule, Structure
     from tasks.base import Task
 
-GROUPS = ("tasks", "pruners", "allocations", "structures")
+GROUPS = ("tasks", "pruners", "allocations", "structures", "rules", "learners")
 
 
 @cache
@@ -121,4 +122,16 @@ def allocation(name: str) -> Allocation:
 def structure(name: str) -> Structure:
     """The structure registered under ``name``."""
     found: Structure = load("structures", name)
+    return found
+
+
+def rule(name: str) -> Rule:
+    """The adaptive rule registered under ``name``."""
+    found: Rule = load("rules", name)
+    return found
+
+
+def learner(name: str) -> MaskLearner:
+    """The learner of masks registered under ``name``."""
+    found: MaskLearner = load("learners", name)
     return found

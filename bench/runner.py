@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gzip
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -18,20 +19,21 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
 from bench import registry
-from bench.errors import CellError
+from bench.errors import CellError, UsageError
 from bench.masks import cut, digest, kept, verify
 from bench.measure.flops import DenseFlops, dense_flops, effective_flops
 from bench.measure.size import compressed_bytes, dense_bytes
 from bench.plan import Cell, Node, OpenTask
 from bench.provenance import provenance
 from bench.record import Layer, Record
+from bench.registry import suggestion
 from bench.scoring import score
 from bench.state import Position, State, capture, live_tensors, masked, restore
-from bench.steps import Cut, Evaluate, Init, Score, Train, describe, stretches
+from bench.steps import AdaptiveCut, Cut, Evaluate, Init, Rewind, Score, Train, describe, excluded, stretches
 from bench.store import Store
 from bench.streams import derive
 from bench.train import Environment, to_device, train
-from pruners.base import View
+from pruners.base import Learning, View
 from tasks.base import Evaluation
 
 CHECKPOINT_SECONDS = 120.0
@@ -68,15 +70,28 @@ class Workbench:
             self._model = self.task.task.build(derive(self.environment.seed, "init")).to(self.environment.device)
         return self._model
 
-    def prunable(self) -> dict[str, Tensor]:
-        """The prunable parameters of the live model, by name."""
+    def prunable(self, exclude: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The parameters of the live model that are offered for pruning, by name.
+
+        Raises ``UsageError`` for a pattern of ``exclude`` that fits none of the task's, or where none is left.
+        """
         parameters = dict(self.model.named_parameters())
-        return {name: parameters[name] for name in self.task.task.prunable(self.model)}
+        offered = list(self.task.task.prunable(self.model))
+        for pattern in exclude:
+            if not fnmatch.filter(offered, pattern):
+                raise UsageError(
+                    "fits no prunable parameter", where=f"--exclude {pattern}", mend=suggestion(pattern, offered)
+                )
+        chosen = [name for name in offered if not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)]
+        if not chosen:
+            raise UsageError("leaves nothing to prune", where=f"--exclude {','.join(exclude)}", mend="Exclude less.")
+        return {name: parameters[name] for name in chosen}
 
     # Steps
 
-    def apply(self, node: Node, before: State | None) -> State:
-        """The state after ``node``'s step. ``before`` is None at ``Init`` alone."""
+    def apply(self, node: Node, before: State | None, origin: State | None = None) -> State:
+        """The state after ``node``'s step. ``before`` is None at ``Init`` alone; ``origin`` is what a ``Rewind`` goes
+        back to."""
         step = node.step
         began = time.perf_counter()
         if isinstance(step, Init):
@@ -89,6 +104,11 @@ class Workbench:
             after = self._score(step, before)
         elif isinstance(step, Cut):
             after = self._cut(step, before)
+        elif isinstance(step, AdaptiveCut):
+            after = self._cut_adaptively(step, before)
+        elif isinstance(step, Rewind):
+            assert origin is not None
+            after = replace(before, weights=masked(origin.weights, before.masks), scores={}, position=origin.position)
         else:
             raise TypeError(f"{type(step).__name__} leaves no state")
         return after.spent(type(step).__name__, time.perf_counter() - began)
@@ -99,6 +119,7 @@ class Workbench:
         position = state.position if state.position and state.position.schedule == step.schedule else None
         while True:
             restore(self.model, state.weights)
+            learning = self._learning(step, state)
             began = time.perf_counter()
             position = train(
                 self.task.task,
@@ -108,25 +129,37 @@ class Workbench:
                 position,
                 step.to,
                 self.environment,
+                learning,
                 partial(self.hooks.training, node),
                 lambda began=began: self.hooks.interrupted() or time.perf_counter() - began > CHECKPOINT_SECONDS,  # type: ignore[misc]
             )
-            state = self._trained(state, before, position, step, time.perf_counter() - began)
+            scores = learning.scores if learning is not None else {}
+            state = self._trained(state, before, position, step, scores).spent("Train", time.perf_counter() - began)
             if position.step >= step.to:
                 return state
             self.save(node.key, state, partial=True)
             if self.hooks.interrupted():
                 raise Interrupted
 
-    def _trained(self, state: State, before: State, position: Position, step: Train, seconds: float) -> State:
+    def _learning(self, step: Train, state: State) -> Learning | None:
+        learner = step.learner
+        if learner is None:
+            return None
+        allocation = registry.allocation(str(dict(learner.options).get("allocation", "global")))
+        started = registry.learner(learner.name)
+        return started(self.prunable(learner.exclude), state.scores, learner, step.schedule, allocation)
+
+    def _trained(
+        self, state: State, before: State, position: Position, step: Train, scores: Mapping[str, Tensor]
+    ) -> State:
         started = before.position.step if before.position and before.position.schedule == step.schedule else 0
         return replace(
             state,
             weights=capture(self.model),
-            scores={},
+            scores=scores,
             position=position,
             train_steps=before.train_steps + position.step - started,
-        ).spent("Train", seconds)
+        )
 
     def _score(self, step: Score, before: State) -> State:
         restore(self.model, before.weights)
@@ -150,7 +183,7 @@ class Workbench:
 
         return View(
             model=self.model,
-            weights=self.prunable(),
+            weights=self.prunable(step.exclude),
             masks=masks,
             batches=lambda: islice(environment.batches(task, "score", step.batch_size), step.batches),
             forward=forward,
@@ -164,14 +197,21 @@ class Workbench:
         left = cut(before.scores, before.masks, step.sparsity, allocation, structure)
         return replace(before, weights=masked(before.weights, left), masks=left, scores={})
 
+    def _cut_adaptively(self, step: AdaptiveCut, before: State) -> State:
+        weights = {name: before.weights[name] for name in self.prunable(step.exclude)}
+        left, facts = registry.rule(step.rule)(weights, before.masks, dict(step.options))
+        return replace(
+            before, weights=masked(before.weights, left), masks=left, scores={}, trace=(*before.trace, facts)
+        )
+
     # Evaluation
 
     def evaluate(self, cell: Cell, step: Evaluate, state: State) -> tuple[Record, State]:
         """The record of a finished cell; its files are in the store."""
         began = time.perf_counter()
         restore(self.model, state.weights)
-        prunable = self.prunable()
-        verify(prunable, state.masks, _expected(cell, prunable))
+        prunable = self.prunable(excluded(cell.path))
+        verify(prunable, state.masks, _expected(cell, prunable, state))
         self.model.eval()
         with torch.no_grad(), self.environment.autocast():
             evaluation = self.task.task.evaluate(self.model, step.split)
@@ -185,6 +225,7 @@ class Workbench:
             metrics=dict(evaluation.metrics),
             n=evaluation.n,
             train_steps=state.train_steps,
+            trace=state.trace,
             files=self._files(cell.key, evaluation),
             notes=dict(evaluation.notes),
         )
@@ -200,11 +241,13 @@ class Workbench:
             task_version=task.task.version,
             title=task.task.title,
             model=task.model,
-            pruner=cell.pruner,
-            when=cell.when,
-            allocation=cell.allocation,
-            structure=cell.structure,
+            pruner=cell.pruner.name,
+            when=cell.pruner.when,
+            allocation=cell.pruner.allocation,
+            structure=cell.pruner.structure,
+            variant=cell.variant,
             target_sparsity=cell.target,
+            iteration=cell.iteration,
             seed=cell.seed,
             preset=task.preset_name,
             options=asdict(task.preset.options),
@@ -278,11 +321,14 @@ class Workbench:
         self.store.put_state(key, lambda path: save(state, path), partial=partial)
 
 
-def _expected(cell: Cell, prunable: Mapping[str, Tensor]) -> int:
-    """How many weights the last cut of the path must have left."""
+def _expected(cell: Cell, prunable: Mapping[str, Tensor], state: State) -> int:
+    """How many weights the last cut of the path must have left; an adaptive one says so itself."""
     total = sum(weight.numel() for weight in prunable.values())
-    cuts = [step for step in cell.path if isinstance(step, Cut)]
-    return kept(cuts[-1].sparsity, total) if cuts else total
+    cuts = [step for step in cell.path if isinstance(step, Cut | AdaptiveCut)]
+    if not cuts:
+        return total
+    last = cuts[-1]
+    return round(state.trace[-1]["density"] * total) if isinstance(last, AdaptiveCut) else kept(last.sparsity, total)
 
 
 def _compress(text: str) -> bytes:

@@ -41,6 +41,8 @@ class State:
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     position: Position | None = None
     """Where the last schedule stands: a later ``Train`` under it goes on from there, across cuts too."""
+    trace: tuple[Mapping[str, Any], ...] = ()
+    """What each adaptive cut on the path found, in order."""
     train_steps: int = 0
     """Training steps on the path so far."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -92,6 +94,7 @@ def save(state: State, path: Path) -> None:
     }
     tensors = {f"{group}/{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
     facts = {
+        "trace": list(state.trace),
         "train_steps": state.train_steps,
         "seconds": dict(state.seconds),
         "position": {"schedule": vars(position.schedule), "step": position.step} if position else None,
@@ -132,7 +135,15 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     position = None
     if facts["position"]:
         position = Position(_schedule(facts["position"]["schedule"]), facts["position"]["step"], parts["optimizer"])
-    return State(parts["weights"], parts["masks"], parts["scores"], position, facts["train_steps"], facts["seconds"])
+    return State(
+        parts["weights"],
+        parts["masks"],
+        parts["scores"],
+        position,
+        tuple(facts["trace"]),
+        facts["train_steps"],
+        facts["seconds"],
+    )
 
 
 def _schedule(fields: Mapping[str, Any]) -> Schedule:

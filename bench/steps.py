@@ -61,6 +61,10 @@ class Schedule:
             raise ValueError("a schedule needs steps or epochs")
         return replace(self, steps=round(self.epochs * max(1, math.ceil(examples / self.batch_size))), epochs=None)
 
+    def renamed(self, stream: str) -> Schedule:
+        """The same schedule on random streams of its own."""
+        return replace(self, stream=stream)
+
     @property
     def length(self) -> int:
         """Steps in all, of a resolved schedule."""
@@ -92,12 +96,34 @@ class Init:
     """Build the model and draw its initial weights from the seed's init stream."""
 
 
+Option = str | int | float | bool | None
+Options = tuple[tuple[str, Option], ...]
+"""Names and values, sorted by name: a mapping that can stand in a frozen step."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A registered rule that learns masks while the weights are trained (movement pruning, say)."""
+
+    name: str
+    version: int
+    sparsity: float
+    """What it heads for; the ``Cut`` that follows its training lands there exactly."""
+    options: Options = ()
+    exclude: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Train:
-    """Train under ``schedule`` until position ``to`` (steps from the schedule's start)."""
+    """Train under ``schedule`` until position ``to`` (steps from the schedule's start).
+
+    With a ``learner`` the forward passes see masked weights, the weights keep their values, and the scores that were
+    learned are what the ``Cut`` after it selects from.
+    """
 
     schedule: Schedule
     to: int
+    learner: Learner | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +144,8 @@ class Score:
     sparsity: float | None = None
     allocation: str | None = None
     structure: str | None = None
+    exclude: tuple[str, ...] = ()
+    """Patterns of parameter names that are not offered for pruning."""
 
 
 @dataclass(frozen=True)
@@ -130,14 +158,34 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class AdaptiveCut:
+    """Cut as many weights as a registered rule finds fit (the PQ Index of SAP, say), not as many as asked for."""
+
+    rule: str
+    version: int
+    options: Options = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Put surviving weights, optimiser and position back to where the path's first schedule stood at step ``to``.
+
+    0 is the initial weights. Masks stay.
+    """
+
+    to: int
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure the model on a split and leave a record. ``options`` are the task's own, by name."""
 
     split: str = "test"
-    options: tuple[tuple[str, str | int | float | bool | None], ...] = ()
+    options: Options = ()
 
 
-Step = Init | Train | Score | Cut | Evaluate
+Step = Init | Train | Score | Cut | AdaptiveCut | Rewind | Evaluate
 Path = tuple[Step, ...]
 
 
@@ -147,12 +195,29 @@ def stretches(path: Sequence[Step]) -> list[int]:
     schedule: Schedule | None = None
     position = 0
     for step in path:
-        if not isinstance(step, Train):
-            taken.append(0)
-            continue
-        taken.append(step.to - (position if step.schedule == schedule else 0))
-        schedule, position = step.schedule, step.to
+        steps = 0
+        if isinstance(step, Train):
+            steps = step.to - (position if step.schedule == schedule else 0)
+            schedule, position = step.schedule, step.to
+        elif isinstance(step, Rewind):
+            schedule, position = first_schedule(path), step.to
+        taken.append(steps)
     return taken
+
+
+def excluded(path: Sequence[Step]) -> tuple[str, ...]:
+    """Patterns of the parameters that a path's criterion, rule or learner is not offered."""
+    for step in path:
+        if isinstance(step, Score | AdaptiveCut):
+            return step.exclude
+        if isinstance(step, Train) and step.learner is not None:
+            return step.learner.exclude
+    return ()
+
+
+def first_schedule(path: Sequence[Step]) -> Schedule | None:
+    """The schedule that ``Rewind`` rewinds: that of the path's first training."""
+    return next((step.schedule for step in path if isinstance(step, Train)), None)
 
 
 def canonical(value: object) -> str:
@@ -163,6 +228,11 @@ def canonical(value: object) -> str:
 def describe(step: Step) -> dict[str, object]:
     """The step as plain data, its kind under ``step``."""
     return {"step": type(step).__name__, **asdict(step)}
+
+
+def continued(before: Train, after: Train) -> bool:
+    """Whether two steps in a row are stretches of one training."""
+    return before.schedule == after.schedule and before.learner == after.learner
 
 
 def root_key(identity: Mapping[str, object]) -> str:
@@ -176,7 +246,7 @@ def keys(root: str, path: Sequence[Step]) -> list[str]:
     before_training = root
     for index, step in enumerate(path):
         previous = path[index - 1] if index else None
-        continues = isinstance(step, Train) and isinstance(previous, Train) and step.schedule == previous.schedule
+        continues = isinstance(step, Train) and isinstance(previous, Train) and continued(previous, step)
         if not continues:
             before_training = found[-1] if found else root
         found.append(hashlib.sha256(f"{before_training}\n{canonical(describe(step))}".encode()).hexdigest())

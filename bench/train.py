@@ -22,6 +22,7 @@ from bench.steps import Schedule
 from bench.streams import derive
 
 if TYPE_CHECKING:
+    from pruners.base import Learning
     from tasks.base import Batch, Task
 
 REPORT_EVERY = 20
@@ -63,6 +64,7 @@ def train(
     position: Position | None,
     to: int,
     environment: Environment,
+    learning: Learning | None = None,
     watch: Callable[[int, float], None] = lambda step, loss: None,
     interrupt: Callable[[], bool] = lambda: False,
 ) -> Position:
@@ -70,7 +72,8 @@ def train(
 
     ``watch(step, loss)`` is called every few steps with the mean loss since the last call. Training stops early,
     between two steps, once ``interrupt()`` is true; the position returned says where. Masked weights are zero after
-    each step. Raises ``CellError`` where the loss is no longer finite.
+    each step. Under a ``learning`` the forward passes see the weights that it masks, and it learns from the gradients.
+    Raises ``CellError`` where the loss is no longer finite.
     """
     start = position.step if position is not None else 0
     optimizer = _optimizer(model, schedule)
@@ -93,9 +96,13 @@ def train(
     for (seed, rate), batch in zip(settings, islice(batches, to - start), strict=False):
         seed_generators(seed)
         optimizer.zero_grad(set_to_none=True)
+        if learning is not None:
+            learning.mask(reached)
         with precision:
             loss = task.loss(task.forward(model, batch), batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        if learning is not None:
+            learning.learn(reached)
         if weights:
             _mask_gradients(weights, kept)
         if schedule.clip is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.steps import Schedule, Step
+from bench.steps import Learner, Option, Schedule, Step
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +83,39 @@ class Structure(Protocol):
         ...
 
 
+class Rule(Protocol):
+    """Cuts as many weights as it finds fit."""
+
+    def __call__(
+        self, weights: Weights, masks: Masks, options: Mapping[str, Option]
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """New masks by name, within ``masks``, and plain JSON facts about how they were found."""
+        ...
+
+
+class Learning(Protocol):
+    """Masks being learned, one training under way."""
+
+    scores: dict[str, Tensor]
+    """Learned so far, larger = keep; saved and restored with the state."""
+
+    def mask(self, step: int) -> None:
+        """Before the forward pass: puts masked weights in the place of the weights."""
+        ...
+
+    def learn(self, step: int) -> None:
+        """After the backward pass: updates the scores, puts the weights back, masks their gradients."""
+        ...
+
+
+class MaskLearner(Protocol):
+    """Starts, or goes on, learning masks."""
+
+    def __call__(
+        self, weights: Weights, scores: Scores, learner: Learner, schedule: Schedule, allocation: Allocation
+    ) -> Learning: ...
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a recipe may spend: the task's schedules and scoring batches, resolved to steps."""
@@ -109,17 +142,28 @@ class Pruner:
     version: int = 1
     needs_data: bool = True
     """Whether the criterion looks at scoring batches; where not, their number stays out of the key."""
+    recovers: bool = True
+    """Whether a trained model is trained on after a single cut."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of parameter names that are not offered for pruning."""
+    options: Any = None
+    """The recipe's own frozen dataclass of settings: ``--set NAME.FIELD=VALUE``."""
+    counts_iterations: bool = False
+    """The recipe's targets are iterations 1, 2, ... ``options.iterations``, and the sparsities are what it finds."""
 
 
 class Recipe(Protocol):
     """Turns a target into the path of steps between ``Init`` and ``Evaluate``."""
 
-    def __call__(self, pruner: Pruner, sparsity: float, budget: Budget) -> Sequence[Step]: ...
+    def __call__(self, pruner: Pruner, target: float, budget: Budget) -> Sequence[Step]: ...
 
 
 def one_shot_with(name: str, criterion: type[Criterion]) -> Pruner:
-    """The pruner that every criterion is by itself: scored once, cut once."""
-    from pruners.recipes import one_shot
+    """The pruner that every criterion is by itself: scored once, cut once.
+
+    A criterion may say ``when``, ``recovers`` and ``allocation`` where its method differs from the defaults.
+    """
+    from pruners.recipes import OneShot, one_shot
 
     return Pruner(
         name=name,
@@ -128,4 +172,8 @@ def one_shot_with(name: str, criterion: type[Criterion]) -> Pruner:
         iterations=criterion.iterations,
         version=criterion.version,
         needs_data=criterion.needs_data,
+        when=getattr(criterion, "when", "init"),
+        recovers=getattr(criterion, "recovers", True),
+        allocation=getattr(criterion, "allocation", "global"),
+        options=OneShot(),
     )

@@ -11,7 +11,6 @@ from bench.record import DENSE, Record
 Facts = tuple[tuple[str, str], ...]
 """Names and printable values, in the order in which labels prefer them."""
 
-DEFAULTS = {"when": "init", "allocation": "global", "structure": "weights"}
 BARE = frozenset({"model", "preset"})
 """Facts whose value speaks for itself in a label."""
 DIGITS = 12
@@ -39,10 +38,8 @@ def setting(record: Record) -> Facts:
 
 
 def recipe(record: Record) -> tuple[str, ...]:
-    """Pruner, when, allocation and structure; of the dense reference its name alone."""
-    if is_dense(record):
-        return (DENSE,)
-    return (record.pruner, record.when, record.allocation, record.structure)
+    """Pruner and what is unusual about it; of the dense reference its name alone."""
+    return (DENSE, "") if is_dense(record) else (record.pruner, record.variant)
 
 
 def path(record: Record) -> Facts:
@@ -53,14 +50,14 @@ def path(record: Record) -> Facts:
 
 
 def target(record: Record) -> float:
-    """Target sparsity to the digits that matter."""
-    return 0.0 if is_dense(record) else round(record.target_sparsity, DIGITS)
+    """Target sparsity to the digits that matter, or the number of the iteration."""
+    return 0.0 if is_dense(record) else round(record.goal, DIGITS)
 
 
 def recipe_label(names: Sequence[str]) -> str:
     """``magnitude``, or ``magnitude (trained, uniform)`` where the recipe is not the usual one."""
-    unusual = [name for name, usual in zip(names[1:], DEFAULTS.values(), strict=False) if name and name != usual]
-    return f"{names[0]} ({', '.join(unusual)})" if unusual else names[0]
+    pruner, variant = names
+    return f"{pruner} ({variant})" if variant else pruner
 
 
 def distinguishing(alternatives: Sequence[Facts]) -> dict[Facts, str]:

@@ -97,7 +97,8 @@ def layout(table: Table) -> Layout:
     rows, baselines = table.rows, table.baselines
     blank = ("",) * len(baselines)
     divisor, unit = figures.flops_scale([row.dense_flops for row in rows] + [row.flops for row in rows])
-    targets = figures.sparsities([row.target for row in rows])
+    asked = figures.sparsities([row.target for row in rows if row.iteration is None])
+    targets = [f"#{row.iteration}" if row.iteration is not None else asked.pop(0) for row in rows]
     names = [
         Column("pruner", (*(row.label for row in rows), *(baseline.label for baseline in baselines)), left=True),
         Column("target", (*targets, *blank)),
@@ -139,7 +140,7 @@ def footer(table: Table) -> list[str]:
         found.append("A figure without ± is of one seed.")
     failures = [(row, record) for row in rows for record in row.failures]
     for row, record in failures[:SHOWN_FAILURES]:
-        found.append(f"✗ {row.label} at {row.target:g}, seed {record.seed}: {why(record.failure)}")
+        found.append(f"✗ {row.label} at {record.goal_name}, seed {record.seed}: {why(record.failure)}")
     if len(failures) > SHOWN_FAILURES:
         found.append(f"✗ and {len(failures) - SHOWN_FAILURES} more: 'bench status' lists them.")
     if table.repeated:

@@ -34,6 +34,8 @@ class Row:
     label: str
     pruner: str
     target: float
+    """Target sparsity, or the number of the iteration."""
+    iteration: int | None
     seeds: tuple[int, ...]
     """Seeds whose cell is done."""
     failures: tuple[Record, ...]
@@ -168,7 +170,7 @@ def _row_key(record: Record) -> tuple[Any, ...]:
 
 def _one_a_seed(records: Iterable[Record]) -> list[Record]:
     """One record a (row, seed): a seed counts once. Done comes before failed, the dense pruner's own before others'."""
-    ordered = sorted(records, key=lambda r: (r.pruner, r.target_sparsity, r.seed, r.status, r.pruner != DENSE, r.key))
+    ordered = sorted(records, key=lambda r: (r.pruner, r.goal, r.seed, r.status, r.pruner != DENSE, r.key))
     groups = _grouped(ordered, lambda record: (_row_key(record), record.seed))
     return [min(group, key=lambda r: (r.status != "done", r.pruner != DENSE, r.key)) for group in groups.values()]
 
@@ -196,6 +198,7 @@ def _row(label: str, pruner: str, target: float, records: Sequence[Record], dens
         label=label,
         pruner=pruner,
         target=target,
+        iteration=first.iteration,
         seeds=tuple(record.seed for record in done),
         failures=tuple(sorted((r for r in records if r.status != "done"), key=lambda r: r.seed)),
         sparsity=average([record.sparsity for record in done]),

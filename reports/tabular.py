@@ -16,7 +16,7 @@ SEPARATOR = ";"
 """Between the names of collapsed layers in one CSV field."""
 LEADING = (
     *("key", "status", "task", "task_version", "model", "preset", "pruner", "when", "allocation", "structure"),
-    *("target_sparsity", "sparsity", "total_sparsity", "seed", "n"),
+    *("target_sparsity", "iteration", "sparsity", "total_sparsity", "seed", "n"),
 )
 TRAILING = ("dense_flops", "flops", "dense_bytes", "compressed_bytes", "parameters", "prunable", "train_steps")
 
@@ -72,9 +72,7 @@ def _flat(record: Record, seconds: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    """The record as plain data. A cell with nothing to cut is the dense one, whichever pruner was asked for it."""
-    body = asdict(record)
-    return {**body, "pruner": DENSE} if record.target_sparsity == 0 else body
+    return asdict(record)
 
 
 def _field(value: object) -> object:
@@ -83,5 +81,5 @@ def _field(value: object) -> object:
 
 def _order(record: Record) -> tuple[Any, ...]:
     data = str(record.data.get("digest", ""))
-    recipe = (record.pruner != DENSE, record.pruner, record.when, record.allocation, record.structure)
-    return record.task, data, record.model, record.preset, recipe, record.target_sparsity, record.seed, record.key
+    recipe = (record.pruner != DENSE, record.pruner, record.variant)
+    return record.task, data, record.model, record.preset, recipe, record.goal, record.seed, record.key

@@ -48,6 +48,7 @@ def make_record(pruner: str = "dense", target: float = 0.0, seed: int = 0, **cha
         "when": when,
         "allocation": allocation,
         "structure": "weights",
+        "variant": ", ".join(name for name, usual in ((when, "init"), (allocation, "global")) if name != usual),
         "target_sparsity": target,
         "seed": seed,
         "preset": "smoke",

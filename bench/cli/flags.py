@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import UsageError
-from bench.grid import DEFAULT_GRID, Request, parse_grid, parse_seeds, parse_settings
+from bench.grid import DEFAULT_GRID, Request, parse_grid, parse_seeds, parse_settings, split_settings
 from bench.registry import suggestion
 
 Tasks = Annotated[str | None, typer.Option("--task", "-t", help="One task or several, comma-separated.")]
@@ -36,6 +36,13 @@ Recover = Annotated[int | None, typer.Option("--recover", help="Steps of trainin
 PruneEmbeddings = Annotated[
     bool | None, typer.Option("--prune-embeddings", help="Offer embeddings and the output layer for pruning as well.")
 ]
+Exclude = Annotated[
+    str | None, typer.Option("--exclude", help="Parameters not to prune: name patterns, comma-separated.")
+]
+Rewind = Annotated[
+    int | None, typer.Option("--rewind", help="imp: the step that weights and learning rate go back to.")
+]
+ScoreAfter = Annotated[int | None, typer.Option("--score-after", help="At init: train this many steps before scoring.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
@@ -45,8 +52,9 @@ Config = Annotated[str | None, typer.Option("--config", help="TOML file with the
 Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
 
 REQUEST = frozenset(
-    {"task", "pruner", "grid", "seeds", "preset", "model", "data", "when", "allocation", "structure"}
-    | {"epochs", "steps", "batch_size", "lr", "recover", "prune_embeddings", "set_", "dtype", "config", "out"}
+    {"task", "pruner", "grid", "seeds", "preset", "model", "data", "when", "allocation", "structure", "epochs"}
+    | {"steps", "batch_size", "lr", "recover", "prune_embeddings", "exclude", "rewind", "score_after", "set_"}
+    | {"dtype", "config", "out"}
 )
 
 _SHORTHANDS = {
@@ -73,6 +81,8 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         if values.get(flag) is not None
         for setting in names
     }
+    settings, pruner_settings = split_settings({**settings, **parse_settings(values.get("set_") or ())})
+    pruner_settings |= {name: str(values[name]) for name in ("rewind", "score_after") if values.get(name) is not None}
     return (
         Request(
             tasks=_names(values["task"]),
@@ -83,7 +93,9 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
             when=values.get("when"),
             allocation=values.get("allocation"),
             structure=values.get("structure"),
-            settings={**settings, **parse_settings(values.get("set_") or ())},
+            settings=settings,
+            exclude=_names(values.get("exclude") or ""),
+            pruner_settings=pruner_settings,
             data=values.get("data"),
             dtype=values.get("dtype") or "float32",
         ),

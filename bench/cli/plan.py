@@ -10,7 +10,7 @@ import typer
 
 from bench.cli import flags
 from bench.cli.output import write, write_json
-from bench.steps import Cut, Evaluate, Score, Train
+from bench.steps import AdaptiveCut, Cut, Evaluate, Rewind, Score, Train
 
 if TYPE_CHECKING:
     from bench.plan import Node, Plan
@@ -35,6 +35,9 @@ def plan(
     lr: flags.LearningRate = None,
     recover: flags.Recover = None,
     prune_embeddings: flags.PruneEmbeddings = None,
+    exclude: flags.Exclude = None,
+    rewind: flags.Rewind = None,
+    score_after: flags.ScoreAfter = None,
     set_: flags.Set = None,
     dtype: flags.Dtype = None,
     config: flags.Config = None,
@@ -124,7 +127,11 @@ def _branches(node: Node, store: Store | None, indent: str = "") -> Iterator[str
 def _named(node: Node) -> str:
     step: Step | None = node.step
     if isinstance(step, Train):
-        return f"Train({node.train_steps:,} steps)"
+        return f"Train({node.train_steps:,} steps{', ' + step.learner.name if step.learner else ''})"
+    if isinstance(step, Rewind):
+        return f"Rewind({step.to:,})"
+    if isinstance(step, AdaptiveCut):
+        return f"AdaptiveCut({step.rule})"
     if isinstance(step, Score):
         return f"Score({step.criterion}{f', {step.iterations} iterations' if step.iterations > 1 else ''})"
     if isinstance(step, Cut):

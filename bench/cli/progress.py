@@ -87,7 +87,7 @@ def _describe(node: Node) -> str:
 
 def _outcome(record: Record) -> str:
     """One line about a finished cell: its lead metric, or why it failed."""
-    cell = f"{record.task} {record.pruner} {record.target_sparsity:g} seed {record.seed}"
+    cell = f"{record.task} {record.pruner} {record.goal_name} seed {record.seed}"
     if record.failure is not None:
         return f"{cell}: failed at {record.failure.step}: {record.failure.error}"
     name, value = next(iter(record.metrics.items()), ("", float("nan")))

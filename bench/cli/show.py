@@ -155,10 +155,10 @@ def _record(record: Record, store: Store) -> str:
         ("key", record.key),
         ("status", record.status),
         ("task", f"{record.task} version {record.task_version}, {record.model}, preset {record.preset}"),
-        ("pruner", f"{record.pruner} ({record.when}, {record.allocation}, {record.structure})"),
+        ("pruner", " ".join(filter(None, (record.pruner, record.when, record.allocation, record.structure)))),
         (
             "sparsity",
-            f"{_plain(record.sparsity)} of target {record.target_sparsity}; total {_plain(record.total_sparsity)}",
+            f"{_plain(record.sparsity)} of target {record.goal_name}; total {_plain(record.total_sparsity)}",
         ),
         ("weights", f"{_plain(record.prunable)} prunable of {_plain(record.parameters)} parameters"),
         ("seed", record.seed),

@@ -70,7 +70,7 @@ def _failure(record: Record) -> dict[str, Any]:
         "task": record.task,
         "model": record.model,
         "pruner": record.pruner,
-        "target_sparsity": record.target_sparsity,
+        "target": record.goal_name,
         "seed": record.seed,
         "error": " ".join(failure.error.split()) if failure else "no reason recorded",
         "step": failure.step if failure else None,
@@ -107,7 +107,7 @@ def _text(found: dict[str, Any]) -> str:
 
 
 def _told(entry: dict[str, Any]) -> str:
-    cell = f"{entry['task']} {entry['pruner']} at {entry['target_sparsity']:g}, seed {entry['seed']}"
+    cell = f"{entry['task']} {entry['pruner']} at {entry['target']}, seed {entry['seed']}"
     log = f", see {entry['log']}" if entry["log"] else ""
     return f"{entry['key'][:SHOWN_KEY]}  {cell}: {entry['error'].rstrip('.')} ({entry['step']}){log}"
 

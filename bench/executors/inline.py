@@ -20,7 +20,7 @@ from bench.plan import Cell, Node, Plan, Root
 from bench.record import Failure, Record
 from bench.runner import CHECKPOINT_SECONDS, Hooks, Interrupted, Workbench
 from bench.state import State
-from bench.steps import Cut, Evaluate, Init, Train
+from bench.steps import AdaptiveCut, Cut, Evaluate, Init, Rewind, Train, first_schedule
 from bench.store import Store
 from bench.train import Environment
 
@@ -107,13 +107,38 @@ class Walk:
         earlier = before.get()
         self.listener.started(node)
         with _blamed(node):
-            state = bench.apply(node, earlier)
+            state = bench.apply(node, earlier, self._origin(node, bench))
         spent = sum(state.seconds.values()) - (sum(earlier.seconds.values()) if earlier else 0.0)
         shared = sum(any(self.wanted(cell.key) for cell in child.cells()) for child in node.children) > 1
         if _trunk(node) or (shared and not isinstance(node.step, Init)) or spent > CHECKPOINT_SECONDS:
             bench.save(node.key, state)
         self.store.drop_state(node.key, partial=True)
         return state
+
+    def _origin(self, node: Node, bench: Workbench) -> State | None:
+        """What a ``Rewind`` goes back to: the state after its path's first training to that step, or after ``Init``."""
+        if not isinstance(node.step, Rewind):
+            return None
+        above = node.parent
+        chain: list[Node] = []
+        while above is not None:
+            chain.insert(0, above)
+            above = above.parent
+        to = node.step.to
+        origin = next(
+            place for place in chain
+            if (isinstance(place.step, Init) if to == 0 else isinstance(place.step, Train) and place.step.to == to)
+        )  # fmt: skip
+        return self._recall(origin, bench)
+
+    def _recall(self, node: Node, bench: Workbench) -> State:
+        """The state after ``node``, stored or computed again from what is."""
+        stored = self.store.state(node.key)
+        if stored is not None:
+            return bench.load(stored)
+        below_root = node.parent is None or node.parent.step is None
+        earlier = None if below_root or node.parent is None else self._recall(node.parent, bench)
+        return bench.apply(node, earlier, self._origin(node, bench))
 
     def _evaluate(self, node: Node, cell: Cell, bench: Workbench, before: _Held) -> None:
         assert isinstance(node.step, Evaluate)
@@ -183,10 +208,8 @@ class _Held:
 
 
 def _trunk(node: Node) -> bool:
-    """Whether the node is training of the whole model: the dense model, kept for later grids."""
-    above: Node | None = node
-    while above is not None:
-        if isinstance(above.step, Cut):
-            return False
-        above = above.parent
-    return isinstance(node.step, Train)
+    """Whether the node is a stretch of the dense model's own training, kept for later grids."""
+    if not isinstance(node.step, Train) or node.step.learner is not None:
+        return False
+    above = node.path
+    return node.step.schedule == first_schedule(above) and not any(isinstance(s, Cut | AdaptiveCut) for s in above)

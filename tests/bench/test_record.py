@@ -42,7 +42,7 @@ RECORDS = st.builds(
     **{entry.name: BY_TYPE[entry.type] for entry in fields(Record) if entry.name != "schema"},  # type: ignore[index]
 )
 PLAINEST = Record(
-    "k", "done", "t", 1, "m", "p", "init", "global", "weights", 0.5, 0, "smoke", {}, [], {}, {}, metrics={"AP": 0.5}
+    "k", "done", "t", 1, "m", "p", "init", "global", "weights", "", 0.5, 0, "smoke", {}, [], {}, {}, metrics={"AP": 0.5}
 )
 
 

@@ -48,7 +48,7 @@ def test_keys_are_what_they_were() -> None:
     root = root_key({"task": "toy", "seed": 0})
     assert root == "b135c31ecb6acda83d9bddaceabf11b70ccefaea2a9d66264b12b2ef69ac8c26"
     path = [Init(), SCORE, Cut(0.9), Train(PLAN, 100), Evaluate()]
-    assert keys(root, path)[-1] == "97043a210d21812502a0b6f2ca3e2eb1cb71fc5a0ec579b8a8d720a41f3cb289"
+    assert keys(root, path)[-1] == "c5ffe201f9e05ea7dc215699cb05c894fd38b4461c6a9c3edc1055a5d9270055"
 
 
 def test_epochs_become_steps_rounding_a_last_small_batch_up() -> None:

@@ -39,6 +39,7 @@ def record_of(key: str = KEY, **changes: object) -> Record:
         when="init",
         allocation="global",
         structure="weights",
+        variant="",
         target_sparsity=0.9,
         seed=0,
         preset="smoke",

@@ -46,7 +46,14 @@ class ToyCriterion:
 @pytest.fixture
 def toys(monkeypatch):
     """A registry of one task and one criterion, and no data but what a test points at."""
-    plug_ins = {"tasks": {"toy": ToyTask}, "pruners": {"price": ToyCriterion}, "allocations": {}, "structures": {}}
+    plug_ins = {
+        "tasks": {"toy": ToyTask},
+        "pruners": {"price": ToyCriterion},
+        "allocations": {},
+        "structures": {},
+        "rules": {},
+        "learners": {},
+    }
     monkeypatch.setattr(registry, "names", lambda group: sorted(plug_ins[group]))
     monkeypatch.setattr(registry, "load", lambda group, name: plug_ins[group][name])
     monkeypatch.setattr(registry, "distribution", lambda group, name: "toys 1.0")

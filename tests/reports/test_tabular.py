@@ -29,12 +29,6 @@ def test_csv_has_flat_columns_for_metrics_options_and_seconds(tmp_path):
     assert (failed["status"], failed["sparsity"], failed["error"]) == ("failed", "", "the loss became NaN at step 7.")
 
 
-def test_a_cell_with_nothing_to_cut_is_called_dense(tmp_path):
-    store = make_store(tmp_path, [make_record("grasp", 0.0)])
-    (line,) = tabular.jsonl(tabular.timed(store, store.records())).splitlines()
-    assert json.loads(line)["pruner"] == "dense"
-
-
 def test_cells_come_in_the_order_of_the_grid_not_of_their_keys(tmp_path):
     cells = (("random", 0.5), ("grasp", 0.9), ("grasp", 0.5), ("dense", 0.0))
     records = [make_record(pruner, target, seed) for pruner, target in cells for seed in (1, 0)]
