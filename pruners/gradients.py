@@ -122,7 +122,9 @@ def _hessian_product(loss: Tensor, weights: list[Tensor], vector: list[Tensor] |
     """
     slopes = gradient(loss, weights, differentiable=True)
     along = [slope.detach() for slope in slopes] if vector is None else vector
-    places = [(get_gradient_edge(slope), part) for slope, part in zip(slopes, along, strict=True) if slope.requires_grad]
+    places = [
+        (get_gradient_edge(slope), part) for slope, part in zip(slopes, along, strict=True) if slope.requires_grad
+    ]
     del slopes
     if not places:
         return tuple(torch.zeros_like(weight) for weight in weights)
