@@ -22,6 +22,8 @@ class Fisher:
     version = 1
     iterations = 1
     needs_data = True
+    when = "trained"
+    """The estimate holds at a minimum, where the gradient of the mean loss is zero."""
 
     def score(self, view: View) -> dict[str, Tensor]:
         """Saliencies in float64, of each weight's shape: squares of small gradients leave float32's range.

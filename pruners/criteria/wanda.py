@@ -34,6 +34,10 @@ class Wanda:
     version = 1
     iterations = 1
     needs_data = True
+    when = "trained"
+    recovers = False
+    """The method is for pretrained weights, by calibration alone."""
+    allocation = "uniform"
 
     def score(self, view: View) -> dict[str, Tensor]:
         """Scores in [0, 1), float64, of each weight's shape; 0 for masked weights. One forward pass a batch.

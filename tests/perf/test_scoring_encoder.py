@@ -33,7 +33,7 @@ def seconds(work: Callable[[], object]) -> float:
 def test_scores_cost_a_few_passes_and_thresholds_next_to_nothing(benchmark: Any, capsys: Any) -> None:
     """SNIP at most 1.5 times forward and backward alone, GraSP at most 6 times; ten thresholds a tenth of SNIP."""
     view = encoder.view()
-    assert sum(weight.numel() for weight in view.weights.values()) == 12 * (4 * 768**2 + 2 * 768 * 3072)
+    assert sum(weight.numel() for weight in view.weights.values()) == encoder.WEIGHTS
     scores: dict[str, Tensor] = {}
     encoder.pass_both_ways(view)
     # Each side takes turns twice, and the better turn counts: what else the machine does is in neither.
@@ -75,9 +75,10 @@ def peak_bytes(job: str) -> int:
     return int(done.stdout.split()[-1])
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_grasp_s_peak_memory_is_that_of_a_training_step_and_three_times_the_weights_at_most(capsys: Any) -> None:
     """Of the criteria GraSP takes most: it holds a graph of the backward pass as well."""
-    weights = 4 * sum(parameter.numel() for parameter in encoder.view().weights.values())
+    weights = 4 * encoder.WEIGHTS
     train, grasp = peak_bytes("train"), peak_bytes("grasp")
     with capsys.disabled():
         print(f"\npeak memory of GraSP beyond a training step's: {(grasp - train) / weights:.2f} times the weights")
