@@ -97,7 +97,9 @@ def main() -> None:
         draw(name, found, Path(__file__).parent / f"{name}.png")
     for moment, curves in found.items():
         for name, curve in curves.items():
-            print(moment, name, *(f"{sparsity:g}: {statistics.mean(curve[sparsity]):.1f}" for sparsity in sorted(curve)))
+            print(
+                moment, name, *(f"{sparsity:g}: {statistics.mean(curve[sparsity]):.1f}" for sparsity in sorted(curve))
+            )
 
 
 if __name__ == "__main__":

@@ -237,7 +237,10 @@ BROKEN_RECIPES = {
     "empty": (lambda p, t, b: (), "the path for target 0.3 is empty"),
     "init": (lambda p, t, b: (Init(), *steps(p, t, b)), "the path holds Init, which the planner adds by itself"),
     "never cut": (lambda p, t, b: steps(p, t, b)[2:], "the path for sparsity 0.3 has no Cut"),
-    "off target": (lambda p, t, b: (SCORE, Cut(t / 2), *steps(p, t, b)[2:]), "the last Cut is to 0.15 where the target"),
+    "off target": (
+        lambda p, t, b: (SCORE, Cut(t / 2), *steps(p, t, b)[2:]),
+        "the last Cut is to 0.15 where the target",
+    ),
     "score at the end": (lambda p, t, b: (*steps(p, t, b), SCORE), "the path ends with a Score that nothing is cut by"),
     "cut later": (lambda p, t, b: (SCORE, *steps(p, t, b)[2:], Cut(t)), "a Score is not followed by its Cut"),
     "back": (lambda p, t, b: (SCORE, Cut(0.95), *steps(p, t, b)), "a Cut asks for less sparsity than the one before"),

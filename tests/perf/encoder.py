@@ -1,6 +1,6 @@
 """An encoder of BERT-base's size as criteria are shown it; run as a program, it tells the peak memory of one job.
 
-    python -m tests.perf.encoder train|grasp
+python -m tests.perf.encoder train|grasp
 """
 
 from __future__ import annotations
