@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -88,7 +89,7 @@ def _shape(pruner: Pruner) -> None:
                 f"the path holds {type(step).__name__}, which the planner adds by itself",
             )
         require(not isinstance(path[-1], Score), "the path ends with a Score that nothing is cut by")
-        for step, after in zip(path, path[1:], strict=False):
+        for step, after in pairwise(path):
             require(not isinstance(step, Score) or isinstance(after, Cut), "a Score is not followed by its Cut")
         if pruner.when == "trained":
             require(isinstance(path[0], Train), f"when = 'trained', and the path begins with {type(path[0]).__name__}")
@@ -97,7 +98,7 @@ def _shape(pruner: Pruner) -> None:
             continue
         require(bool(cuts), f"the path for sparsity {target} has no Cut")
         require(cuts[-1].sparsity == target, f"the last Cut is to {cuts[-1].sparsity} where the target is {target}")
-        falling = any(one.sparsity > two.sparsity for one, two in zip(cuts, cuts[1:], strict=False))
+        falling = any(one.sparsity > two.sparsity for one, two in pairwise(cuts))
         require(not falling, "a Cut asks for less sparsity than the one before it")
 
 
@@ -117,10 +118,13 @@ def _on(toy: Toy, criterion: Callable[[], Criterion]) -> Iterator[Finding]:
     if toy.idle and _refuses(toy, criterion):
         yield Finding(f"it names the weight that it cannot score, on {toy.title}")
         return
-    yield examine(f"its scores have the weights' names and shapes and are finite, on {toy.title}", partial(_scores, toy, criterion))  # fmt: skip
-    yield examine(f"equal streams give equal scores, on {toy.title}", partial(_equal, toy, criterion))
-    yield examine(f"it leaves the model as it found it, on {toy.title}", partial(_undisturbed, toy, criterion))
-    yield examine(f"cuts by its scores are exact, on {toy.title}", partial(_cuts, toy, criterion))
+    for check, work in (
+        ("its scores have the weights' names and shapes and are finite", _scores),
+        ("equal streams give equal scores", _equal),
+        ("it leaves the model as it found it", _undisturbed),
+        ("cuts by its scores are exact", _cuts),
+    ):
+        yield examine(f"{check}, on {toy.title}", partial(work, toy, criterion))
 
 
 def _refuses(toy: Toy, criterion: Callable[[], Criterion]) -> bool:
@@ -140,12 +144,14 @@ def _scores(toy: Toy, criterion: Callable[[], Criterion]) -> None:
     require(not missing, f"there are no scores for {sorted(missing)}")
     require(not extra, f"there are scores for {sorted(extra)}, which it was not given")
     for name, values in scores.items():
-        weight = view.weights[name]
-        require(values.shape == weight.shape, f"scores of {name!r} have shape {tuple(values.shape)}, the weight {tuple(weight.shape)}")  # fmt: skip
-        require(values.is_floating_point(), f"scores of {name!r} are {values.dtype}, not floating-point numbers")
-        require(bool(torch.isfinite(values).all()), f"scores of {name!r} are NaN or infinite")
-        require(not values.requires_grad, f"scores of {name!r} still require gradients")
-        require(values.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr(), f"scores of {name!r} lie in the weight's own memory")  # fmt: skip
+        weight, its = view.weights[name], f"scores of {name!r}"
+        shape = tuple(weight.shape)
+        require(tuple(values.shape) == shape, f"{its} have shape {tuple(values.shape)}, the weight {shape}")
+        require(values.is_floating_point(), f"{its} are {values.dtype}, not floating-point numbers")
+        require(bool(torch.isfinite(values).all()), f"{its} are NaN or infinite")
+        require(not values.requires_grad, f"{its} still require gradients")
+        apart = values.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr()
+        require(apart, f"{its} lie in the weight's own memory")
 
 
 def _equal(toy: Toy, criterion: Callable[[], Criterion]) -> None:
@@ -185,8 +191,8 @@ def _cuts(toy: Toy, criterion: Callable[[], Criterion]) -> None:
                 step = Score("checked", 1, 2, 4, passes, sparsity, name, "weights")
                 scores, left = score(step, criterion(), replace(view_of(toy), scratch={}), allocation, structure)
                 masks = cut(scores, left, sparsity, allocation, structure)
-            left_over = sum(count(mask) for mask in masks.values())
-            require(left_over == kept(sparsity, size), f"{left_over} of {size} weights stay at sparsity {sparsity} under {name!r}")  # fmt: skip
+            alive, due = sum(count(mask) for mask in masks.values()), kept(sparsity, size)
+            require(alive == due, f"{alive} weights stay where {due} belong, at sparsity {sparsity} under {name!r}")
 
 
 def _data(criterion: Callable[[], Criterion]) -> Finding:
@@ -194,12 +200,18 @@ def _data(criterion: Callable[[], Criterion]) -> Finding:
     check = "it looks at scoring batches" if made.needs_data else "it looks at no scoring batches"
 
     def work() -> None:
-        looked = []
         view = view_of(TOYS[0])
-        inner = view.batches
-        made.score(replace(view, batches=lambda: (looked.append(True), inner())[1]))  # type: ignore[func-returns-value]
-        asked = bool(looked)
-        require(asked or not made.needs_data, "needs_data is True, and it never asks for a batch: keys would depend on a number that nothing does")  # fmt: skip
-        require(made.needs_data or not asked, "needs_data is False, and it asks for batches: their number would be missing from the key")  # fmt: skip
+        asked = 0
+
+        def batches() -> Iterator[Mapping[str, Tensor]]:
+            nonlocal asked
+            asked += 1
+            return view.batches()
+
+        made.score(replace(view, batches=batches))
+        if made.needs_data:
+            require(asked > 0, "needs_data is True, and it never asks for a batch: keys would hold an idle number")
+        else:
+            require(asked == 0, "needs_data is False, and it asks for batches: keys would lack their number")
 
     return examine(check, work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
 from itertools import islice
@@ -82,13 +82,14 @@ def _says(kind: Any) -> None:
     require(len(set(names)) == len(names), f"two of its metrics have one name: {names}")
     require("smoke" in kind.presets, "it has no preset 'smoke', which the embedded sample runs with")
     for name, preset in kind.presets.items():
-        frozen = is_dataclass(preset.options) and preset.options.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        frozen = is_dataclass(preset.options) and getattr(preset.options, "__dataclass_params__").frozen  # noqa: B009
         require(frozen, f"the options of preset {name!r} are no frozen dataclass")
         require(
             isinstance(preset.train, Schedule) and isinstance(preset.recover, Schedule),
             f"preset {name!r} lacks a schedule",
         )
-        require(preset.train.stream != preset.recover.stream, f"recovery of preset {name!r} sees training's batches: give it a stream of its own")  # fmt: skip
+        apart = preset.train.stream != preset.recover.stream
+        require(apart, f"recovery of preset {name!r} sees training's batches: give it a stream of its own")
 
 
 def _sample(kind: type[Task]) -> None:
@@ -134,7 +135,8 @@ def _batches(again: Callable[[], Task]) -> None:
         whole = batches(1, start, number)
         require(len(whole) == number, "its training batches come to an end, where they must be endless")
         require(_same(whole, batches(1, start, number)), "two passes at one seed give different batches")
-        require(_same(whole[2:], batches(1, start + 2, number - 2)), "a pass that starts later gives other batches than one that comes by")  # fmt: skip
+        later = batches(1, start + 2, number - 2)
+        require(_same(whole[2:], later), "a pass that starts later gives other batches than one that comes by")
     require(not _same(batches(1, 0, 5), batches(2, 0, 5)), "two seeds give the same batches")
 
 
@@ -202,7 +204,7 @@ def _loss(again: Callable[[], Task]) -> None:
     require(all(bool(torch.isfinite(part).all()) for part in second), "its second derivative is NaN or infinite")
 
 
-def _derived(value: Tensor, weights: list[Tensor], which: str) -> tuple[Tensor, ...]:
+def _derived(value: Tensor, weights: Sequence[Tensor], which: str) -> tuple[Tensor, ...]:
     try:
         return torch.autograd.grad(value, weights, create_graph=which == "first", materialize_grads=True)
     except (NotImplementedError, RuntimeError) as error:
@@ -236,7 +238,8 @@ def _means(again: Callable[[], Task]) -> None:
     require(bool(found.examples), "it gives no per-example values, so that no paired test is possible")
     apart = found.notes.get(NOT_MEANS, ())
     for name, values in found.examples.items():
-        require(values.shape == (found.n,), f"{name} has per-example values of shape {values.shape} for {found.n} examples")  # fmt: skip
+        fits = values.shape == (found.n,)
+        require(fits, f"{name} has per-example values of shape {values.shape} for {found.n} examples")
         if name in found.metrics and name not in apart:
             mean = float(np.mean(values, dtype=np.float64))
             close = abs(mean - found.metrics[name]) <= 1e-5 * max(1.0, abs(mean))

@@ -61,7 +61,14 @@ def draw(name: str, found: dict[str, dict[str, Curve]], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(5.6, 3.4), dpi=100, layout="constrained")
     (dense,) = found["init"]["dense"].values()
     axes.axhline(statistics.mean(dense), color="black", linewidth=1, linestyle=":")
-    axes.annotate("dense", (0, statistics.mean(dense)), xytext=(2, 3), textcoords="offset points", fontsize=8)
+    axes.annotate(
+        "dense",
+        (len(GRID) - 1, statistics.mean(dense)),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=8,
+        ha="center",
+    )
     if name != "random":
         _line(axes, found["init"]["random"], GREY, "random, at init", "s", "--")
     _line(axes, found["init"][name], BLUE, f"{name}, at init", "o", "-")
@@ -70,7 +77,7 @@ def draw(name: str, found: dict[str, dict[str, Curve]], path: Path) -> None:
     axes.set_xticks(range(len(GRID)), [f"{sparsity:g}" for sparsity in GRID])
     axes.set_xlabel("sparsity")
     axes.set_ylabel("accuracy, %")
-    axes.set_ylim(20, 101)
+    axes.set_ylim(15, 101)
     axes.axhline(25, color=GREY, linewidth=0.6)
     axes.annotate("chance", (0, 25), xytext=(2, -9), textcoords="offset points", fontsize=8, color=GREY)
     axes.spines[["top", "right"]].set_visible(False)

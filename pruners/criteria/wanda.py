@@ -109,7 +109,8 @@ def _squares(module: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
     if isinstance(module, nn.Embedding):
         return torch.bincount(inputs.reshape(-1), minlength=len(weight)).double().unsqueeze(1)
     if isinstance(module, nn.Linear):
-        return torch.linalg.vector_norm(inputs.reshape(-1, weight.shape[1]), dim=0, dtype=torch.float64).square()
+        norms: Tensor = torch.linalg.vector_norm(inputs.reshape(-1, weight.shape[1]), dim=0, dtype=torch.float64)
+        return norms.square()
     assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     # The squares that a kernel's entry meets sum to the derivative of a convolution of the squares with respect to it:
     # one kernel a group is enough, as all kernels of a group meet the same inputs.
