@@ -3,13 +3,15 @@
 On the CPU one threshold costs two comparisons of every score: a strided sample gives a bracket that holds the k-th
 largest with all but certainty, the scores beyond it are counted, and only those inside are sorted (the sampling idea
 of Floyd and Rivest 1975, "Expected time bounds for selection"). The counts prove the answer; where a bracket misses, a
-full sort follows, so the sample decides the time and never the result. Many thresholds come from one sort.
+full sort follows, so the sample decides the time and never the result. Many thresholds come from one count by leading
+bits, as a radix sort begins, and a sort of the few scores that share theirs with a threshold.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,12 @@ SMALL = 1 << 18
 """Up to so many scores a plain sort is as fast as a bracket."""
 STRIDE = 251
 """One score in so many is sampled. A prime, so that the sample meets every place of a kernel or a row."""
+
+LEADING = 18
+"""Bits that scores are first counted by, where several thresholds are wanted: the sign, all of the exponent and at
+least six of the mantissa, so that a key's scores lie within 1.6 % of one another."""
+COUNTED_BLOCK = 1 << 19
+"""Scores keyed at a time: many against the 2^18 counts that each block adds."""
 
 BLOCK = 1 << 16
 """Scores compared at a time: few enough for the cache to hold."""
@@ -81,7 +89,9 @@ def flat(values: Tensor) -> Tensor:
 
 def _thresholds_cpu(scores: Sequence[Tensor], keeps: Sequence[int]) -> dict[int, float]:
     arrays = _arrays(scores)
-    if len(keeps) == 1 and sum(array.size for array in arrays) > SMALL:
+    if sum(array.size for array in arrays) > SMALL:
+        if len(keeps) > 1:
+            return _counted(arrays, keeps)
         found = _bracketed(arrays, keeps[0])
         if found is not None:
             return {keeps[0]: found}
@@ -113,6 +123,42 @@ def _bracketed(arrays: Sequence[Array], keep: int) -> float | None:
         return low if keep <= sum(int(np.count_nonzero(array >= low)) for array in arrays) else None
     between.sort()
     return float(between[-(keep - above)])
+
+
+def _counted(arrays: Sequence[Array], keeps: Sequence[int]) -> dict[int, float]:
+    """The k-th largest for each k: all scores are counted by their leading bits, and of those that share theirs with a
+    k-th largest, no others, the one that it is is found by sorting."""
+    counts = np.zeros(1 << LEADING, np.int64)
+    for keys, _ in _keyed(arrays):
+        counts += np.bincount(keys, minlength=len(counts))
+    # at_least[key]: scores of that key or a larger one.
+    at_least = np.cumsum(counts[::-1])[::-1]
+    places = {keep: int(np.searchsorted(-at_least, -keep, side="right")) - 1 for keep in keeps}
+    wanted = np.zeros(len(counts), bool)
+    wanted[list(places.values())] = True
+    found = {place: [np.empty(0, arrays[0].dtype)] for place in set(places.values())}
+    for keys, block in _keyed(arrays):
+        inside = np.flatnonzero(wanted[keys])
+        values, theirs = block[inside], keys[inside]
+        for place, parts in found.items():
+            parts.append(values[theirs == place])
+    ranked = {place: np.sort(np.concatenate(parts)) for place, parts in found.items()}
+    return {keep: float(ranked[place][int(at_least[place]) - keep - counts[place]]) for keep, place in places.items()}
+
+
+def _keyed(arrays: Sequence[Array]) -> Iterator[tuple[Array, Array]]:
+    """Blocks of the scores, each with the keys that its leading bits make: whole numbers that order as the scores do,
+    where those differ. IEEE numbers order as their bits do, negative ones the other way round."""
+    integer: type[np.signedinteger[Any]] = np.int64 if arrays[0].dtype == np.float64 else np.int32
+    bits = np.iinfo(integer).bits
+    for array in arrays:
+        for start in range(0, array.size, COUNTED_BLOCK):
+            block = array[start : start + COUNTED_BLOCK]
+            keys = block.view(integer)
+            keys = keys ^ ((keys >> (bits - 1)) & np.iinfo(integer).max)
+            keys >>= bits - LEADING
+            keys += 1 << (LEADING - 1)
+            yield keys.astype(np.intp, copy=False), block
 
 
 def _inside(arrays: Sequence[Array], low: float, high: float) -> tuple[int, Array]:

@@ -5,14 +5,20 @@ Imports torch: criteria import this inside ``score``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.errors import CellError
 from pruners.base import View
+
+if TYPE_CHECKING:
+    from pruners.base import Batch
 
 
 @contextmanager
@@ -35,11 +41,18 @@ def undisturbed(view: View) -> Iterator[None]:
 
 def losses(view: View, temperature: float = 1.0) -> Iterator[tuple[Tensor, int]]:
     """The mean loss of each scoring batch, outputs divided by ``temperature``, and its number of examples."""
+    for outputs, batch in outputs_of(view):
+        yield view.loss(outputs / temperature if temperature != 1.0 else outputs, batch), len(outputs)
+
+
+def outputs_of(view: View) -> Iterator[tuple[Tensor, Batch]]:
+    """The outputs of each scoring batch, shape (examples, ...), and the batch. Raises ``CellError`` where there is no
+    example at all."""
     seen = 0
     for batch in view.batches():
         outputs = view.forward(view.model, batch)
         seen += len(outputs)
-        yield view.loss(outputs / temperature if temperature != 1.0 else outputs, batch), len(outputs)
+        yield outputs, batch
     if not seen:
         raise CellError("no scoring batches, and the criterion needs data", mend="Give the task a training split.")
 
@@ -54,27 +67,66 @@ def gradient(value: Tensor, weights: list[Tensor], *, differentiable: bool = Fal
 def mean_gradient(view: View, temperature: float = 1.0) -> dict[str, Tensor]:
     """Gradient of the mean loss over all scoring examples, by weight: batches count by their number of examples."""
     weights = list(view.weights.values())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    examples = 0
+    total = Total()
     for loss, size in losses(view, temperature):
-        for total, part in zip(sums, gradient(loss, weights), strict=True):
-            total.add_(part, alpha=size)
-        examples += size
-    return {name: total.div_(examples) for name, total in zip(view.weights, sums, strict=True)}
+        total.add(gradient(loss, weights), size)
+    return dict(zip(view.weights, total.mean(), strict=True))
 
 
-def mean_hessian_product(view: View, vector: dict[str, Tensor], temperature: float = 1.0) -> dict[str, Tensor]:
-    """H v by weight, H the Hessian of the mean loss over all scoring examples: the gradient of <v, gradient>.
+def mean_hessian_gradient(view: View, temperature: float = 1.0) -> dict[str, Tensor]:
+    """H g by weight, g and H gradient and Hessian of the mean loss over all scoring examples.
 
-    One batch's graph is in memory at a time.
+    H g is the gradient of <g, gradient> with the first g held fixed. Several batches take two passes, one for g and one
+    for the product, a batch's graph in memory at a time; a single batch's graph gives both. Attention runs in its plain
+    form where it is derived twice, as the fused kernels have no second derivative.
     """
     weights = list(view.weights.values())
-    sums = [torch.zeros_like(weight) for weight in weights]
-    examples = 0
-    for loss, size in losses(view, temperature):
-        slopes = gradient(loss, weights, differentiable=True)
-        along = torch.stack([(vector[name] * slope).sum() for name, slope in zip(view.weights, slopes, strict=True)])
-        for total, part in zip(sums, gradient(along.sum(), weights), strict=True):
-            total.add_(part, alpha=size)
-        examples += size
-    return {name: total.div_(examples) for name, total in zip(view.weights, sums, strict=True)}
+    fixed = None if _single(view) else list(mean_gradient(view, temperature).values())
+    total = Total()
+    with sdpa_kernel(SDPBackend.MATH):
+        for loss, size in losses(view, temperature):
+            total.add(_hessian_product(loss, weights, fixed), size)
+    return dict(zip(view.weights, total.mean(), strict=True))
+
+
+class Total:
+    """A sum over batches, by weight. The first batch's tensors become the sums: for one batch nothing is copied."""
+
+    def __init__(self) -> None:
+        self._sums: list[Tensor] = []
+        self._examples = 0
+
+    def add(self, parts: Sequence[Tensor], size: int) -> None:
+        """Adds ``size`` examples whose mean is ``parts``, which belong to the sum from now on."""
+        if not self._sums:
+            self._sums = [part.mul_(size) for part in parts]
+        else:
+            for total, part in zip(self._sums, parts, strict=True):
+                total.add_(part, alpha=size)
+        self._examples += size
+
+    def mean(self) -> list[Tensor]:
+        """The mean over all examples; ends the sum."""
+        return [total.div_(self._examples) for total in self._sums]
+
+
+def _single(view: View) -> bool:
+    batches = view.batches()
+    return next(batches, None) is not None and next(batches, None) is None
+
+
+def _hessian_product(loss: Tensor, weights: list[Tensor], vector: list[Tensor] | None) -> tuple[Tensor, ...]:
+    """The loss's Hessian times ``vector``, or times its own gradient where that is None.
+
+    Of the gradient only the places in the graph are kept: its values would be one more copy of the weights.
+    """
+    slopes = gradient(loss, weights, differentiable=True)
+    along = [slope.detach() for slope in slopes] if vector is None else vector
+    places = [
+        (get_gradient_edge(slope), part) for slope, part in zip(slopes, along, strict=True) if slope.requires_grad
+    ]
+    del slopes
+    if not places:
+        return tuple(torch.zeros_like(weight) for weight in weights)
+    edges, parts = zip(*places, strict=True)
+    return torch.autograd.grad(edges, weights, grad_outputs=parts, materialize_grads=True)

@@ -25,23 +25,24 @@ class Grasp:
     """Divides the outputs: near-uniform predictions, as the paper's section 4 sets it."""
 
     def score(self, view: View) -> dict[str, Tensor]:
-        """w (H g) in float64, of each weight's shape. Two passes over the scoring batches, one batch's graph at a time.
+        """w (H g) in float64, of each weight's shape. Several scoring batches are passed over twice, a single one once.
 
-        Attention runs in its plain form, as the fused kernels have no second derivative. Raises ``CellError`` where
-        another operation of the model has none.
+        Raises ``CellError`` where an operation of the model has no second derivative.
         """
-        from torch.nn.attention import SDPBackend, sdpa_kernel
+        import torch
 
         from bench.errors import CellError
-        from pruners.gradients import mean_gradient, mean_hessian_product, undisturbed
+        from pruners.gradients import mean_hessian_gradient, undisturbed
 
         try:
-            with undisturbed(view), sdpa_kernel(SDPBackend.MATH):
-                slopes = mean_gradient(view, self.temperature)
-                curvature = mean_hessian_product(view, slopes, self.temperature)
+            with undisturbed(view):
+                curvature = mean_hessian_gradient(view, self.temperature)
         except NotImplementedError as error:
             raise CellError(
                 f"the model has no second derivative, which GraSP needs ({error})",
                 mend="Prune other weights, or use another criterion.",
             ) from error
-        return {name: weight.detach().double() * curvature[name].double() for name, weight in view.weights.items()}
+        return {
+            name: weight.detach().to(torch.float64, copy=True).mul_(curvature.pop(name))
+            for name, weight in view.weights.items()
+        }

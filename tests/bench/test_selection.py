@@ -130,3 +130,27 @@ def test_flat_copies_only_what_is_not_dense() -> None:
     sparse = torch.rand(4, 6)[:, ::2]
     assert torch.equal(flat(sparse), sparse.reshape(-1))
     assert torch.equal(flat(torch.ones(1).expand(3)), torch.ones(3))
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=60),
+    st.data(),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_several_thresholds_counted_by_leading_bits_are_those_of_a_sort(
+    values: list[float], data: st.DataObject, dtype: torch.dtype
+) -> None:
+    ranked = sorted(values, reverse=True)
+    keeps = data.draw(st.lists(st.integers(1, len(values)), min_size=2, max_size=6, unique=True)) if ranked[1:] else [1]
+    middle = data.draw(st.integers(0, len(values) - 1))
+    parts = [torch.tensor(part, dtype=dtype).numpy() for part in (values[:middle], values[middle:]) if part]
+    assert selection._counted(parts, keeps) == {keep: ranked[keep - 1] for keep in keeps}
+
+
+def test_many_scores_take_the_counted_way_and_agree_with_a_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = [torch.randn(3000, generator=torch.Generator().manual_seed(seed)).pow(3) for seed in range(3)]
+    keeps = [1, 77, 4500, 8999, 9000]
+    sorted_way = thresholds(scores, keeps)
+    monkeypatch.setattr(selection, "SMALL", 100)
+    monkeypatch.setattr(selection, "COUNTED_BLOCK", 512)
+    assert thresholds(scores, keeps) == sorted_way

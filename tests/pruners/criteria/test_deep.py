@@ -83,5 +83,6 @@ def test_scores_of_deep_networks_are_finite_and_cut_exactly(build, beyond: float
     assert max(float(values.max()) for values in SynFlow().score(view_of(build())).values()) > beyond
     assert all(bool(torch.isfinite(values).all()) for values in scores.values())
     final = cut(scores, masks, 0.99, global_, single)
+    assert {name: mask.shape for name, mask in final.items()} == {n: w.shape for n, w in view.weights.items()}
     size = sum(values.numel() for values in scores.values())
     assert sum(int(mask.sum()) for mask in final.values()) == kept(0.99, size)

@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from bench.errors import CellError
 from pruners.base import Criterion, View
+from pruners.criteria.fisher import Fisher
 from pruners.criteria.grasp import Grasp
 from pruners.criteria.magnitude import Magnitude
 from pruners.criteria.random import Random
 from pruners.criteria.snip import Snip
 from pruners.criteria.synflow import SynFlow
+from pruners.criteria.wanda import Wanda
 from tests.pruners.criteria.networks import NETWORKS, example_gradients, vector, view_of
 
-CRITERIA = [Random, Magnitude, Snip, Grasp, SynFlow]
+CRITERIA = [Random, Magnitude, Snip, Grasp, SynFlow, Wanda, Fisher]
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:
@@ -34,6 +36,29 @@ def test_snip_is_the_share_of_the_mean_gradient_over_examples_times_the_weight(n
     found = vector(Snip().score(view))
     torch.testing.assert_close(found, expected / expected.sum(), rtol=1e-9, atol=0)
     assert rank_correlation(found, expected) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_fisher_is_half_the_squared_weight_times_the_mean_of_squared_example_gradients(network: str) -> None:
+    view = view_of(network)
+    expected = vector(view.weights) ** 2 * (example_gradients(view) ** 2).mean(0) / 2
+    found = vector(Fisher().score(view))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12 * float(expected.max()))
+    assert rank_correlation(found, expected) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_fisher_does_not_depend_on_how_examples_are_batched() -> None:
+    view = view_of("mlp")
+    halves = [{name: values[:2] for name, values in batch.items()} for batch in view.batches()]
+    rests = [{name: values[2:] for name, values in batch.items()} for batch in view.batches()]
+    found = vector(Fisher().score(replace(view, batches=lambda: iter([*halves, *rests]))))
+    torch.testing.assert_close(found, vector(Fisher().score(view)), rtol=1e-12, atol=0)
+
+
+def test_fisher_of_a_loss_that_the_weights_do_not_touch_is_zero() -> None:
+    view = view_of("mlp")
+    view = replace(view, forward=lambda model, batch: batch["x"][:, :3])
+    assert all(bool((values == 0).all()) for values in Fisher().score(view).values())
 
 
 def slope_at(view: View, point: Tensor) -> Tensor:
@@ -95,8 +120,11 @@ def exact_hessian_product(view: View) -> Tensor:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_grasp_ranks_as_the_explicit_hessian_does(network: str) -> None:
+@pytest.mark.parametrize("batches", [1, 2])
+def test_grasp_ranks_as_the_explicit_hessian_does(network: str, batches: int) -> None:
     view = view_of(network)
+    shown = list(view.batches())[:batches]
+    view = replace(view, batches=lambda: iter(shown))
     found = vector(Grasp().score(view))
     expected = vector(view.weights) * exact_hessian_product(view)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10 * float(expected.abs().max()))
@@ -235,7 +263,7 @@ def test_a_criterion_leaves_the_model_as_it_found_it(criterion: type[Criterion],
     assert all(parameter.grad is None for name, parameter in view.model.named_parameters() if name not in view.weights)
 
 
-@pytest.mark.parametrize("criterion", [Magnitude, Snip, Grasp, SynFlow])
+@pytest.mark.parametrize("criterion", [Magnitude, Snip, Grasp, SynFlow, Wanda, Fisher])
 def test_a_masked_weight_scores_zero(criterion: type[Criterion]) -> None:
     view = view_of("conv")
     masks = {name: torch.rand(weight.shape) < 0.5 for name, weight in view.weights.items()}
@@ -248,7 +276,7 @@ def test_a_masked_weight_scores_zero(criterion: type[Criterion]) -> None:
 
 
 def test_the_data_criteria_say_so_where_there_are_no_batches() -> None:
-    for criterion in (Snip(), Grasp()):
+    for criterion in (Snip(), Grasp(), Wanda(), Fisher()):
         with pytest.raises(CellError, match="no scoring batches"):
             criterion.score(replace(view_of("mlp"), batches=lambda: iter(())))
 
