@@ -16,6 +16,7 @@ from bench.errors import UsageError
 from bench.grid import DTYPES, Request
 from bench.record import DENSE
 from bench.settings import override
+from bench.structures import check_target
 from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key, stretches
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
@@ -189,7 +190,7 @@ def _resolved(pruner: Pruner, request: Request) -> Pruner:
         structure=request.structure or pruner.structure,
     )
     registry.known("allocations", chosen.allocation)
-    registry.known("structures", chosen.structure)
+    check_target(chosen.structure, registry.structure(chosen.structure), request.sparsities)
     return chosen
 
 

@@ -6,7 +6,7 @@ import gzip
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -30,8 +30,9 @@ from bench.state import Position, State, capture, live_tensors, masked, restore
 from bench.steps import Cut, Evaluate, Init, Score, Train, describe, stretches
 from bench.store import Store
 from bench.streams import derive
+from bench.structures import bind, check_shapes, facts, offered, slack
 from bench.train import Environment, to_device, train
-from pruners.base import View
+from pruners.base import Structure, View
 from tasks.base import Evaluation
 
 CHECKPOINT_SECONDS = 120.0
@@ -72,6 +73,18 @@ class Workbench:
         """The prunable parameters of the live model, by name."""
         parameters = dict(self.model.named_parameters())
         return {name: parameters[name] for name in self.task.task.prunable(self.model)}
+
+    def structure(self, name: str) -> Structure:
+        """The structure registered under ``name`` (single weights where it is empty), on the live model."""
+        return bind(registry.structure(name or "weights"), self.task.task, self.model, list(self.prunable()))
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Raises ``UsageError`` where the model's layers do not allow what a cell asks for, before anything is spent."""
+        asked = {(cell.structure, cell.allocation, cell.target) for cell in cells if cell.structure and cell.target}
+        for name, allocation, target in sorted(asked):
+            structure = self.structure(name)
+            shapes = {weight: tuple(found.shape) for weight, found in offered(structure, self.prunable()).items()}
+            check_shapes(structure, registry.allocation(allocation), shapes, target)
 
     # Steps
 
@@ -133,7 +146,7 @@ class Workbench:
         was_training = self.model.training
         self.model.eval()
         allocation = registry.allocation(step.allocation or "global")
-        structure = registry.structure(step.structure or "weights")
+        structure = self.structure(step.structure or "weights")
         scores, left = score(
             step, registry.criterion(step.criterion), self.view(step, before.masks), allocation, structure
         )
@@ -160,7 +173,7 @@ class Workbench:
         )
 
     def _cut(self, step: Cut, before: State) -> State:
-        allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
+        allocation, structure = registry.allocation(step.allocation), self.structure(step.structure)
         left = cut(before.scores, before.masks, step.sparsity, allocation, structure)
         return replace(before, weights=masked(before.weights, left), masks=left, scores={})
 
@@ -170,8 +183,15 @@ class Workbench:
         """The record of a finished cell; its files are in the store."""
         began = time.perf_counter()
         restore(self.model, state.weights)
-        prunable = self.prunable()
-        verify(prunable, state.masks, _expected(cell, prunable))
+        structure = self.structure(cell.structure)
+        prunable = offered(structure, self.prunable())
+        verify(
+            prunable,
+            state.masks,
+            _expected(cell, prunable),
+            slack=slack(structure) if state.masks else 0,
+            coupled=dict(self.model.named_parameters()),
+        )
         self.model.eval()
         with torch.no_grad(), self.environment.autocast():
             evaluation = self.task.task.evaluate(self.model, step.split)
@@ -186,7 +206,7 @@ class Workbench:
             n=evaluation.n,
             train_steps=state.train_steps,
             files=self._files(cell.key, evaluation),
-            notes=dict(evaluation.notes),
+            notes={**evaluation.notes, **facts(structure, state.masks)},
         )
         return record, state.spent("Evaluate", time.perf_counter() - began)
 

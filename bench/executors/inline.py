@@ -74,6 +74,7 @@ class Walk:
         if not any(self.wanted(cell.key) for cell in root.node.cells()):
             return
         bench = Workbench(root.task, Environment(root.seed, self.device, self.dtype), self.store, self.hooks)
+        bench.check(cell for cell in root.node.cells() if self.wanted(cell.key))
         for child in root.node.children:
             self._walk(child, bench, _Held(lambda: None, 1))
 
