@@ -35,6 +35,8 @@ class Execution:
     """Most cells to compute now."""
     retry_failed: bool = False
     fail_fast: bool = False
+    measure: tuple[str, ...] = ()
+    """What to measure by the clock: ``latency``. A finished cell without it is computed again."""
 
 
 class Silent:
@@ -67,6 +69,7 @@ def run(
     threads: int | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    measure: str | Iterable[str] = (),
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
@@ -89,7 +92,13 @@ def run(
     )
     plan = make(request)
     store = Store(out, create=True)
-    execute(plan, store, Execution(str(out), device, threads, None, retry_failed, fail_fast), dtype, Silent())
+    execute(
+        plan,
+        store,
+        Execution(str(out), device, threads, None, retry_failed, fail_fast, check_measures(_several(measure))),
+        dtype,
+        Silent(),
+    )
     return result(plan, store)
 
 
@@ -120,12 +129,27 @@ def result(plan: Plan, store: Store) -> Result:
     return Result(records, tables(records, store.references()))
 
 
-def pending(plan: Plan, store: Store, *, retry_failed: bool = False) -> list[str]:
-    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again."""
+MEASURES = ("latency",)
+
+
+def check_measures(names: Iterable[str]) -> tuple[str, ...]:
+    """``names``, or ``UsageError`` for one that there is not."""
+    found = tuple(names)
+    for name in found:
+        if name not in MEASURES:
+            raise UsageError(f"cannot measure {name!r}", where="--measure", mend=f"There is: {', '.join(MEASURES)}.")
+    return found
+
+
+def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Sequence[str] = ()) -> list[str]:
+    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again, or lack one of
+    the measurements asked for."""
     missing = []
     for cell in plan.cells:
         record = store.record(cell.key)
-        if record is None or (retry_failed and record.status == "failed"):
+        if record is None or (
+            retry_failed if record.status == "failed" else set(measure) - store.measurement(cell.key).keys()
+        ):
             missing.append(cell.key)
     return missing
 
@@ -140,7 +164,7 @@ def execute(
     watched: AbstractContextManager[object] | None = None,
 ) -> None:
     """Computes the cells of ``plan`` that are not done. Imports torch only where there is something to do."""
-    wanted = pending(plan, store, retry_failed=execution.retry_failed)[: execution.limit]
+    wanted = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)[: execution.limit]
     unmeasured = [task for task in _tasks(plan) if store.reference(reference_key(task)) is None]
     if not wanted and not unmeasured:
         return
@@ -150,7 +174,7 @@ def execute(
     from bench.runner import Interrupted
 
     torch.set_num_threads(execution.threads or default_threads(plan))
-    place = _device(execution.device)
+    place = device_of(execution.device)
     with watched or nullcontext(), suppress(Interrupted):
         for task in unmeasured:
             _measure_references(task, store, listener)
@@ -165,6 +189,7 @@ def execute(
                 wanted=keys.__contains__,
                 fail_fast=execution.fail_fast,
                 interrupted=interrupted,
+                measure=execution.measure,
             ).run()
 
 
@@ -202,7 +227,8 @@ def _measure_references(task: OpenTask, store: Store, listener: Listener) -> Non
     )
 
 
-def _device(name: str) -> Any:
+def device_of(name: str) -> Any:
+    """The device of this name, made deterministic. Raises ``UsageError`` where it cannot be used."""
     import torch
 
     if name == "auto":

@@ -22,7 +22,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from bench.couplings import Coupling
 from bench.errors import UsageError
-from bench.state import own_memory
+from bench.state import live_tensors, own_memory, restore
 from bench.units import indices, kept_units
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def compact(model: nn.Module, masks: Mapping[str, Tensor], couplings: Sequence[Coupling], task: Task) -> nn.Module:
-    """A copy of ``model`` without the units that ``masks`` leave nothing of. The masked weights of ``model`` are zero."""
+    """A copy of ``model`` without the units that ``masks`` leave nothing of; its masked weights are zero."""
     return without(model, kept_units(masks, couplings), couplings, task)
 
 
@@ -46,11 +46,12 @@ def without(model: nn.Module, kept: Mapping[str, Tensor], couplings: Sequence[Co
 
 
 def file_of(model: nn.Module, kept: Mapping[str, Tensor]) -> bytes:
-    """The compact ``model`` as a safetensors file, the units it kept in its metadata."""
+    """The compact ``model`` as a safetensors file, tied tensors once, the units it kept in its metadata."""
     units = {name: np.flatnonzero(there.numpy()).tolist() for name, there in kept.items()}
     sizes = {name: len(there) for name, there in kept.items()}
     metadata = {"format": "pt", "units": json.dumps({"kept": units, "of": sizes})}
-    content: bytes = save(own_memory(model.state_dict()), metadata=metadata)
+    tensors = {name: tensor.detach().cpu() for name, tensor in live_tensors(model).items()}
+    content: bytes = save(own_memory(tensors), metadata=metadata)
     return content
 
 
@@ -65,7 +66,7 @@ def load(path: Path, model: nn.Module, couplings: Sequence[Coupling], task: Task
     for name, there in units["kept"].items():
         kept[name][there] = True
     small = without(model, kept, couplings, task)
-    small.load_state_dict(tensors)
+    restore(small, tensors)
     return small
 
 

@@ -122,9 +122,10 @@ def verify(
                 mend="Whatever changed them must leave masked weights alone.",
             )
     found = sum(count(masks[name]) if name in masks else weight.numel() for name, weight in weights.items())
+    least = f"{expected_kept - slack} to " if slack else ""
     if not expected_kept - slack <= found <= expected_kept:
         raise CellError(
-            f"the masks keep {found} weights where {f'{expected_kept - slack} to ' if slack else ''}{expected_kept} belong",
+            f"the masks keep {found} weights where {least}{expected_kept} belong",
             where="masks",
             mend="The structure or allocation in use does not keep what it was asked to.",
         )

@@ -6,7 +6,7 @@ import gzip
 import io
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -79,7 +79,7 @@ class Workbench:
         return bind(registry.structure(name or "weights"), self.task.task, self.model, list(self.prunable()))
 
     def check(self, cells: Iterable[Cell]) -> None:
-        """Raises ``UsageError`` where the model's layers do not allow what a cell asks for, before anything is spent."""
+        """Raises ``UsageError`` where a layer does not allow what a cell asks for, before anything is spent."""
         asked = {(cell.structure, cell.allocation, cell.target) for cell in cells if cell.structure and cell.target}
         for name, allocation, target in sorted(asked):
             structure = self.structure(name)
@@ -210,6 +210,16 @@ class Workbench:
         )
         return record, state.spent("Evaluate", time.perf_counter() - began)
 
+    def measure(self, state: State, kinds: Sequence[str]) -> dict[str, Any]:
+        """What the clock says of the state's model, by kind; the model stands as ``evaluate`` left it."""
+        from bench.measure.latency import measure
+
+        if "latency" not in kinds:
+            return {}
+        example = to_device(self.task.task.example(), self.environment.device)
+        with self.environment.autocast():
+            return {"latency": measure(self.task.task, self.model, state.masks, example, self.environment.device)}
+
     def blank(self, cell: Cell) -> Record:
         """The record of a cell before anything of it was measured."""
         task = self.task
@@ -254,7 +264,7 @@ class Workbench:
         flops, by_type = effective_flops(dense, {layer.name: layer.density for layer in layers})
         return {
             "sparsity": 1 - kept / size if size else 0.0,
-            "total_sparsity": (size - kept) / parameters,
+            "total_sparsity": sum(int((~mask).sum()) for mask in state.masks.values()) / parameters,
             "parameters": parameters,
             "prunable": size,
             "layers": layers,

@@ -1,8 +1,8 @@
 """What a structure may offer beyond being called: the one place that asks.
 
-A plain function of scores and pools is a whole structure. Beyond that one may have ``sparsity`` (the only one that it can
-cut to), ``check`` (whether it fits these shapes), ``among`` (to be told the units of a model), ``names`` (the weights
-that it cuts, where not all) and ``slack`` (how many fewer than the budget it may keep). Imports no torch.
+A plain function of scores and pools is a whole structure. Beyond that one may have ``sparsity`` (the only one that it
+can cut to), ``check`` (whether it fits these shapes), ``among`` (to be told the units of a model), ``names`` (the
+weights that it cuts, where not all) and ``slack`` (how many fewer than the budget it may keep). Imports no torch.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ def facts(structure: Structure, masks: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     return {
         "units": told(masks),
-        "units_rule": "prunable are the weights that make or read such units; whole units go until the kept weights are "
-        "at most the budget; one unit of each layer stays",
+        "units_rule": "prunable are the weights that make or read such units; whole units go until the kept weights are at "
+        "most the budget; one unit of each layer stays",
     }
 
 
 def check_shapes(structure: Structure, allocation: Allocation, shapes: Shapes, sparsity: float) -> None:
-    """Raises ``UsageError`` where the structure does not fit the layers, or the allocation leaves one of them nothing."""
+    """Raises ``UsageError`` where the structure does not fit a layer, or the allocation leaves it nothing."""
     keep = kept(sparsity, sum(math.prod(shape) for shape in shapes.values()))
     check = getattr(structure, "check", None)
     if check is not None:

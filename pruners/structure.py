@@ -81,9 +81,7 @@ class NM:
         if not extra:
             return protected
         hidden = [values.detach().masked_fill(protected[name], float("-inf")) for name, values in scores.items()]
-        return {
-            name: protected[name] | more for name, more in zip(scores, select(hidden, extra), strict=True)
-        }
+        return {name: protected[name] | more for name, more in zip(scores, select(hidden, extra), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Units:
         total = remaining(shapes, (), {})
         if least > keep:
             raise UsageError(
-                f"one of the {self.kind} of each layer has to stay, {least} of {total} weights where {keep} are asked for",
+                f"one of the {self.kind} of each layer stays: {least} of {total} weights where {keep} are asked for",
                 where=f"--structure {self.kind}",
                 mend=f"Give a sparsity of at most {int((1 - least / total) * 10_000) / 10_000:g}.",
             )
@@ -139,7 +137,9 @@ class Units:
         """``12 of 16`` by coupling: what ``masks`` leave of each."""
         from bench.units import kept_units
 
-        return {name: f"{int(units.sum())} of {len(units)}" for name, units in kept_units(masks, self.couplings).items()}
+        return {
+            name: f"{int(units.sum())} of {len(units)}" for name, units in kept_units(masks, self.couplings).items()
+        }
 
 
 rows = Units("rows")

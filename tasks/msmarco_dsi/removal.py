@@ -39,7 +39,7 @@ def couplings(model: nn.Module) -> Iterator[Coupling]:
             )
 
 
-class FewerHeads(T5Attention):
+class FewerHeads(T5Attention):  # type: ignore[misc]
     """A T5 attention that lost heads: it takes and gives the position bias of all heads, and uses its own."""
 
     kept: Tensor
