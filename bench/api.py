@@ -147,9 +147,10 @@ def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Se
     missing = []
     for cell in plan.cells:
         record = store.record(cell.key)
-        if record is None or (
+        again = record is not None and (
             retry_failed if record.status == "failed" else set(measure) - store.measurement(cell.key).keys()
-        ):
+        )
+        if record is None or again:
             missing.append(cell.key)
     return missing
 

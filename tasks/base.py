@@ -154,7 +154,7 @@ class Removable(Protocol):
 
     def narrowed(self, model: nn.Module, kept: Mapping[str, Tensor]) -> None:
         """Mends in place what the model knows of its sizes beyond its parameters (a number of heads) once units were
-        removed; ``kept`` is boolean, of shape (units,), by name of the coupling. May be left out if nothing needs it."""
+        removed; ``kept`` is boolean, of shape (units,), by name of the coupling. May be left out."""
         ...
 
 
