@@ -88,7 +88,7 @@ def facts(structure: Structure, masks: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     return {
         "units": told(masks),
-        "units_rule": "prunable are the weights that make or read such units; whole units go until the kept weights are "
+        "units_rule": "prunable are the weights that make or read such units; whole units go until what is kept is "
         "at most the budget; one unit of each layer stays",
     }
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ class CsrLinear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.outputs = layer.out_features
-        self.register_buffer("weight", layer.weight.detach().to_sparse_csr(), persistent=False)
+        with warnings.catch_warnings(action="ignore"):  # torch calls CSR a beta
+            self.register_buffer("weight", layer.weight.detach().to_sparse_csr(), persistent=False)
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach(), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:

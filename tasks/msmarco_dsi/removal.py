@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -84,18 +85,17 @@ def narrowed(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
 
 
 def portable(model: Any) -> Any:
-    """The model with an output row for every token of its vocabulary, as ``from_pretrained`` expects it.
+    """A copy with an output row for every token of its vocabulary, as ``from_pretrained`` expects it.
 
-    Ours has rows for the tokens of docids alone, which come first; the others are zero. A model with all its rows is
-    returned as it is.
+    The output layer of ``scratch`` has rows for the tokens of docids alone, which come first; the others are zero.
     """
-    import copy
-
-    missing = model.config.vocab_size - model.lm_head.out_features
-    if missing <= 0:
-        return model
     whole = copy.deepcopy(model)
-    old = model.lm_head.weight.detach()
-    whole.lm_head = nn.Linear(model.config.d_model, model.config.vocab_size, bias=False)
-    whole.lm_head.weight = nn.Parameter(torch.cat([old, old.new_zeros(missing, old.shape[1])]))
+    if not whole.config.scale_decoder_outputs:
+        # transformers 5 says True here whatever was asked for, and reads from this entry alone whether to scale.
+        whole.config.tie_word_embeddings = False
+    missing = model.config.vocab_size - model.lm_head.out_features
+    if missing > 0:
+        rows = model.lm_head.weight.detach()
+        whole.lm_head = nn.Linear(model.config.d_model, model.config.vocab_size, bias=False)
+        whole.lm_head.weight = nn.Parameter(torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]))
     return whole

@@ -135,7 +135,7 @@ def test_every_path_starts_with_init_and_ends_with_evaluate() -> None:
         ({"structure": "columns"}, "unknown structure"),
         (
             {"structure": "3:4"},
-            "--grid: --structure 3:4 cuts to a sparsity of exactly 0.25, not 0.5. Give --grid 0.25.",
+            "--structure 3:4 cuts to a sparsity of exactly 0.25, not 0.5. Give --grid 0.25.",
         ),
         ({"structure": "4:2"}, "Give N:M with 1 <= N < M"),
         ({"structure": "N:M"}, "Say which, for example 2:4."),
