@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.grid import DEFAULT_GRID, Request, parse_grid
+from bench.grid import Request, default_grid, parse_grid
 from bench.plan import OpenTask, Plan, make
 from bench.steps import canonical
 from bench.store import Store
@@ -36,7 +36,8 @@ class Execution:
     retry_failed: bool = False
     fail_fast: bool = False
     measure: tuple[str, ...] = ()
-    """What to measure by the clock: ``latency``. A finished cell without it is computed again."""
+    """What to measure by the clock: ``latency`` of one example, or ``latency:32`` of so many.
+    A finished cell without it is computed again."""
 
 
 class Silent:
@@ -54,7 +55,7 @@ class Silent:
 def run(
     task: str | Iterable[str],
     pruner: str | Iterable[str],
-    grid: str | float | Iterable[float] = DEFAULT_GRID,
+    grid: str | float | Iterable[float] | None = None,
     seeds: int | Iterable[int] = 0,
     *,
     out: str | Path = "results",
@@ -73,9 +74,11 @@ def run(
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
-    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it. Raises ``BenchError`` for bad input; a cell
+    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual one, or an
+    N:M structure's own. Raises ``BenchError`` for bad input; a cell
     that fails is in the table with its error.
     """
+    grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
     request = Request(
         tasks=tuple(_several(task)),
@@ -136,8 +139,13 @@ def check_measures(names: Iterable[str]) -> tuple[str, ...]:
     """``names``, or ``UsageError`` for one that there is not."""
     found = tuple(names)
     for name in found:
-        if name not in MEASURES:
-            raise UsageError(f"cannot measure {name!r}", where="--measure", mend=f"There is: {', '.join(MEASURES)}.")
+        kind, colon, size = name.partition(":")
+        if kind not in MEASURES or (colon and not (size.isdecimal() and int(size) > 0)):
+            raise UsageError(
+                f"cannot measure {name!r}",
+                where="--measure",
+                mend="There is: latency, of one example, or latency:32, of a batch of 32.",
+            )
     return found
 
 
@@ -148,11 +156,16 @@ def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Se
     for cell in plan.cells:
         record = store.record(cell.key)
         again = record is not None and (
-            retry_failed if record.status == "failed" else set(measure) - store.measurement(cell.key).keys()
+            retry_failed if record.status == "failed" else set(measure) - _measured(store, cell.key)
         )
         if record is None or again:
             missing.append(cell.key)
     return missing
+
+
+def _measured(store: Store, key: str) -> set[str]:
+    """The measurements that a cell has, as they were asked for."""
+    return {str(found.get("asked")) for found in store.measurement(key).values()}
 
 
 def execute(

@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from bench.runner import Workbench
 
 
+FILES = frozenset(
+    {"model.safetensors", "config.json", "generation_config.json", "masks.safetensors", "compressed.safetensors"}
+    | {"compact.safetensors", "record.json"}
+)
+"""All that an export may consist of."""
+
+
 def export(
     store: Store,
     record: Record,
@@ -167,6 +174,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in files:
             (scratch / name).replace(folder / name)
+        for name in FILES - files.keys():  # of another cell, written here before
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise BenchError(
             f"cannot be written ({error.strerror or error})", where=f"--to {folder}", mend="Give another folder."

@@ -64,8 +64,13 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {spelled[near[0]]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
 
 
+def registered(group: str, name: str) -> str:
+    """The name under which ``name`` is registered: ``N:M`` for the structure ``2:4``."""
+    return GROUPED if group == "structures" and _GROUPED.fullmatch(name) else name
+
+
 def _entry(group: str, name: str) -> EntryPoint:
-    claims = _entries(group).get(GROUPED if group == "structures" and _GROUPED.fullmatch(name) else name)
+    claims = _entries(group).get(registered(group, name))
     kind = group[:-1]
     if not claims:
         raise UsageError(f"unknown {kind} {name!r}", mend=suggestion(name, names(group)))

@@ -214,11 +214,15 @@ class Workbench:
         """What the clock says of the state's model, by kind; the model stands as ``evaluate`` left it."""
         from bench.measure.latency import measure
 
-        if "latency" not in kinds:
-            return {}
-        example = to_device(self.task.task.example(), self.environment.device)
-        with self.environment.autocast():
-            return {"latency": measure(self.task.task, self.model, state.masks, example, self.environment.device)}
+        task, device = self.task.task, self.environment.device
+        measured = {}
+        for asked in kinds:
+            kind, _, size = asked.partition(":")
+            batch = next(task.batches("test", seed=0, size=int(size))) if size else task.example()
+            with self.environment.autocast():
+                found = measure(task, self.model, state.masks, to_device(batch, device), device)
+            measured[kind] = {"asked": asked, **found}
+        return measured
 
     def blank(self, cell: Cell) -> Record:
         """The record of a cell before anything of it was measured."""

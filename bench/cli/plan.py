@@ -129,7 +129,8 @@ def _named(node: Node) -> str:
     if isinstance(step, Score):
         return f"Score({step.criterion}{f', {step.iterations} iterations' if step.iterations > 1 else ''})"
     if isinstance(step, Cut):
-        return f"Cut({step.sparsity:g}{'' if step.allocation == 'global' else ', ' + step.allocation})"
+        unusual = [step.allocation] * (step.allocation != "global") + [step.structure] * (step.structure != "weights")
+        return f"Cut({', '.join([f'{step.sparsity:g}', *unusual])})"
     return type(step).__name__
 
 

@@ -48,7 +48,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
-    measure: Annotated[str | None, typer.Option(help="Measure by the clock as well: latency.")] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="By the clock as well: latency, or latency:32 for a batch of 32.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""

@@ -30,7 +30,8 @@ def show(
     """
     from bench import registry
 
-    groups = [group for group in registry.GROUPS if name in registry.names(group)]
+    # 2:4 goes by the name of all such structures.
+    groups = [group for group in registry.GROUPS if registry.registered(group, name) in registry.names(group)]
     if groups:
         write("\n".join(_plug_in(group, name) for group in groups))
     elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
@@ -204,6 +205,7 @@ def _latency(found: Any) -> list[tuple[str, object]]:
         (entry["backend"], f"{entry['median']:.4g} ({entry['lower']:.4g} to {entry['upper']:.4g})")
         for entry in found["backends"]
     ]
+    times += [(name, f"left out: {reason}") for name, reason in found.get("left_out", {}).items()]
     return [*times, *((name.replace("_", " "), found[name]) for name in ("batch_size", "threads", "device", "rounds"))]
 
 

@@ -74,19 +74,24 @@ class CsrLinear(nn.Module):
 
 
 def measure(
-    task: Task, model: nn.Module, masks: Mapping[str, Tensor], batch: Batch, device: torch.device, batch_size: int = 1
+    task: Task, model: nn.Module, masks: Mapping[str, Tensor], batch: Batch, device: torch.device
 ) -> dict[str, Any]:
-    """Latency of the pruned ``model`` on ``batch`` (of ``batch_size`` examples), as plain data: ``batch_size``,
-    ``threads``, ``device``, ``rounds`` and under ``backends`` one object each. The model is left as it is."""
+    """Latency of the pruned ``model`` on ``batch``, as plain data: ``batch_size``, ``threads``, ``device``, ``rounds``,
+    under ``backends`` one object each, and under ``left_out`` why a back-end cannot run this model, which stays as it
+    is."""
     models = variants(task, model, masks, device)
     passes = {name: _pass(task, variant, _cast(batch, name), device) for name, variant in models.items()}
-    times = turns(passes)
+    left_out = {name: reason for name, one in passes.items() if (reason := _refusal(one)) is not None}
+    times = turns({name: one for name, one in passes.items() if name not in left_out})
+    with torch.inference_mode():
+        examples = len(task.forward(models["dense"], batch))
     return {
-        "batch_size": batch_size,
+        "batch_size": examples,
         "threads": torch.get_num_threads(),
         "device": device_name(device),
         "rounds": len(next(iter(times.values()))),
         "backends": [asdict(summarised(name, values)) for name, values in times.items()],
+        "left_out": left_out,
     }
 
 
@@ -150,6 +155,15 @@ def summarised(backend: str, times: Sequence[float]) -> Latency:
     """Median and quartiles of two or more times."""
     lower, median, upper = statistics.quantiles(times, n=4, method="inclusive")
     return Latency(backend, round(median, 4), round(lower, 4), round(upper, 4))
+
+
+def _refusal(one: Callable[[], None]) -> str | None:
+    """Why a back-end does not take the model (a kernel that lacks a shape or a type); None where it runs."""
+    try:
+        one()
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return None
 
 
 def _pass(task: Task, model: nn.Module, batch: Batch, device: torch.device) -> Callable[[], None]:

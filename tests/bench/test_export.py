@@ -147,6 +147,10 @@ def test_a_folder_that_holds_something_is_left_alone_unless_forced(toys: Path, t
         export(Store(toys), record, tmp_path, Silent())
     export(Store(toys), record, tmp_path, Silent(), force=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    export(Store(toys), one(toys, structure="rows"), tmp_path, Silent(), force=True)
+    assert (tmp_path / "compact.safetensors").exists()
+    export(Store(toys), record, tmp_path, Silent(), force=True)
+    assert not (tmp_path / "compact.safetensors").exists()  # the other cell's
     with pytest.raises(UsageError, match="is a file"):
         export(Store(toys), record, tmp_path / "notes.txt", Silent(), force=True)
 

@@ -139,5 +139,21 @@ def test_a_damaged_measurement_is_set_aside_and_made_again(tmp_path: Path) -> No
 
 
 def test_what_cannot_be_measured_is_one_clear_line() -> None:
-    with pytest.raises(UsageError, match=r"--measure: cannot measure 'power'\. There is: latency\."):
-        api.check_measures(["power"])
+    for wrong in ("power", "latency:", "latency:0", "latency:x"):
+        with pytest.raises(
+            UsageError, match=rf"--measure: cannot measure '{wrong}'\. There is: latency, of one example"
+        ):
+            api.check_measures([wrong])
+
+
+def test_a_batch_size_can_be_asked_for_and_another_one_is_measured_again(tmp_path: Path) -> None:
+    for asked, size in (("latency", 1), ("latency:8", 8)):
+        record = run(tmp_path / "out", (asked,))[-1]
+        assert Store(tmp_path / "out").measurement(record.key)["latency"]["batch_size"] == size
+
+
+def test_an_n_of_m_structure_needs_no_grid(tmp_path: Path) -> None:
+    import bench
+
+    found = bench.run("toy", "random", structure="1:2", settings=QUICK, out=tmp_path / "out")
+    assert [record.target_sparsity for record in found.records] == [0.0, 0.5]
