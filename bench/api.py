@@ -74,9 +74,8 @@ def run(
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
-    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual one, or an
-    N:M structure's own. Raises ``BenchError`` for bad input; a cell
-    that fails is in the table with its error.
+    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
+    own. Raises ``BenchError`` for bad input; a cell that fails is in the table with its error.
     """
     grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))

@@ -11,7 +11,7 @@ from bench.masks import apply_, cut
 from bench.measure.latency import measure, semi_structured
 from bench.structures import bind
 from pruners.allocation import uniform
-from pruners.structure import NM, rows, weights
+from pruners.structure import NM, heads, rows, weights
 from tasks.msmarco_dsi import MsMarcoDsi
 from tasks.msmarco_dsi.options import Options as DsiOptions
 
@@ -56,6 +56,15 @@ def test_without_most_of_its_rows_a_t5_is_faster() -> None:
     batch = next(task.batches("test", seed=0, size=32))
     found = medians(measure(task, model, masks, batch, CPU))
     assert found["rows removed"] < 0.7 * found["masked dense"]
+
+
+def test_without_three_of_four_heads_a_t5_is_faster() -> None:
+    options = DsiOptions(passages=0, vocabulary=300, input_length=32, d_model=512, d_ff=64, heads=8)
+    task = MsMarcoDsi(Memory("msmarco-dsi", MsMarcoDsi.sample()), options)
+    model, masks = pruned(task, 0.75, heads)
+    batch = next(task.batches("test", seed=0, size=32))
+    found = medians(measure(task, model, masks, batch, CPU))
+    assert found["heads removed"] < 0.8 * found["masked dense"]
 
 
 def test_csr_pays_where_nearly_all_is_zero(wide: Toy) -> None:
