@@ -17,7 +17,7 @@ from bench.grid import DTYPES, Request
 from bench.record import DENSE
 from bench.settings import override
 from bench.steps import Evaluate, Init, Path, Schedule, Score, Step, Train, canonical, keys, root_key, stretches
-from bench.structures import check_target
+from bench.structures import check_target, check_task
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
@@ -139,6 +139,9 @@ def make(request: Request) -> Plan:
     pruners = [_resolved(registry.pruner(name), request) for name in request.pruners]
     cells: list[tuple[str, Cell]] = []
     tasks = [open_task(name, request) for name in request.tasks]
+    for structure in dict.fromkeys(pruner.structure for pruner in pruners):
+        for task in tasks:
+            check_task(registry.structure(structure), task.task)
     for seed in request.seeds:
         for task in tasks:
             root = root_of(task, seed, request.dtype)

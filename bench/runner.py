@@ -84,7 +84,7 @@ class Workbench:
         for name, allocation, target in sorted(asked):
             structure = self.structure(name)
             shapes = {weight: tuple(found.shape) for weight, found in offered(structure, self.prunable()).items()}
-            check_shapes(structure, registry.allocation(allocation), shapes, target)
+            check_shapes(structure, registry.allocation(allocation), allocation, shapes, target)
 
     # Steps
 

@@ -38,6 +38,20 @@ def check_target(name: str, structure: Structure, sparsities: Iterable[float]) -
             )
 
 
+def check_task(structure: Structure, task: Task) -> None:
+    """Raises ``UsageError`` where the structure removes units and the task has none at all. Needs no model."""
+    if getattr(structure, "among", None) is not None and getattr(task, "couplings", None) is None:
+        raise _nothing_offered(task, structure.kind)  # type: ignore[attr-defined]
+
+
+def _nothing_offered(task: Task, kind: str) -> UsageError:
+    return UsageError(
+        f"the task's model offers no {kind} that can be removed",
+        where=f"{task.name}, --structure {kind}",
+        mend="Give --structure weights or N:M (2:4).",
+    )
+
+
 def bind(structure: Structure, task: Task, model: nn.Module, prunable: Sequence[str]) -> Structure:
     """The structure on ``model``: one that removes units is told which there are."""
     among = getattr(structure, "among", None)
@@ -54,11 +68,7 @@ def bind(structure: Structure, task: Task, model: nn.Module, prunable: Sequence[
         and not any(part.parameter in barred for part in coupling.slices)
     ]
     if not found:
-        raise UsageError(
-            f"the task's model offers no {kind} that can be removed",
-            where=f"{task.name}, --structure {kind}",
-            mend="Give --structure weights or N:M (2:4).",
-        )
+        raise _nothing_offered(task, kind)
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     bound: Structure = among(found, shapes, prunable)
     return bound
@@ -93,14 +103,14 @@ def facts(structure: Structure, masks: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_shapes(structure: Structure, allocation: Allocation, shapes: Shapes, sparsity: float) -> None:
+def check_shapes(structure: Structure, allocation: Allocation, named: str, shapes: Shapes, sparsity: float) -> None:
     """Raises ``UsageError`` where the structure does not fit a layer, or the allocation leaves it nothing."""
     keep = kept(sparsity, sum(math.prod(shape) for shape in shapes.values()))
     check = getattr(structure, "check", None)
     if check is not None:
         check(shapes, keep)
     elif _sets_layers(allocation):
-        _check_emptied(allocation, shapes, sparsity, keep)
+        _check_emptied(allocation, named, shapes, sparsity, keep)
 
 
 def _sets_layers(allocation: Allocation) -> bool:
@@ -108,7 +118,7 @@ def _sets_layers(allocation: Allocation) -> bool:
     return len(allocation({"one": (2, 2), "other": (2, 2)}, 4)) > 1
 
 
-def _check_emptied(allocation: Allocation, shapes: Shapes, sparsity: float, keep: int) -> None:
+def _check_emptied(allocation: Allocation, named: str, shapes: Shapes, sparsity: float, keep: int) -> None:
     empty = _emptied(allocation, shapes, keep)
     if not empty:
         return
@@ -121,7 +131,7 @@ def _check_emptied(allocation: Allocation, shapes: Shapes, sparsity: float, keep
     while most < total and _emptied(allocation, shapes, most):
         most += 1
     raise UsageError(
-        f"a sparsity of {sparsity:.12g} leaves none of its {math.prod(shapes[empty[0]])} weights under this allocation",
+        f"a sparsity of {sparsity:.12g} leaves none of its {math.prod(shapes[empty[0]])} weights under {named}",
         where=f"layer {empty[0]}",
         mend=f"Give a sparsity of at most {_floor(1 - most / total)}, or --allocation global.",
     )

@@ -85,12 +85,14 @@ class Walk:
         (last,) = (node for node in root.node.walk() if node.cell is not None)
         bench = Workbench(root.task, Environment(root.seed, self.device, self.dtype), self.store, self.hooks)
         assert last.parent is not None
+        steps = [node.key for node in root.node.walk() if node.step is not None and node.cell is None]
+        before = {key for key in steps if self.store.state(key) is not None}
         try:
             state = self._climb(last.parent, bench)
         except _StepError as failed:
             raise failed.error from failed
         for node in root.node.walk():
-            if node.step is not None and not isinstance(node.step, Evaluate) and not _trunk(node):
+            if node.key in steps and node.key not in before and not _trunk(node):
                 self.store.drop_state(node.key)
         assert state is not None
         return bench, state
