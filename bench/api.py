@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.grid import DEFAULT_GRID, Request, parse_grid, split_settings
+from bench.grid import Request, default_grid, parse_grid, split_settings
 from bench.plan import OpenTask, Plan, make
 from bench.steps import canonical
 from bench.store import Store
@@ -35,6 +35,9 @@ class Execution:
     """Most cells to compute now."""
     retry_failed: bool = False
     fail_fast: bool = False
+    measure: tuple[str, ...] = ()
+    """What to measure by the clock: ``latency`` of one example, or ``latency:32`` of so many.
+    A finished cell without it is computed again."""
 
 
 class Silent:
@@ -52,7 +55,7 @@ class Silent:
 def run(
     task: str | Iterable[str],
     pruner: str | Iterable[str],
-    grid: str | float | Iterable[float] = DEFAULT_GRID,
+    grid: str | float | Iterable[float] | None = None,
     seeds: int | Iterable[int] = 0,
     *,
     out: str | Path = "results",
@@ -68,12 +71,14 @@ def run(
     threads: int | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    measure: str | Iterable[str] = (),
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
-    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it. Raises ``BenchError`` for bad input; a cell
-    that fails is in the table with its error.
+    ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
+    own. Raises ``BenchError`` for bad input; a cell that fails is in the table with its error.
     """
+    grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
     preset_settings, pruner_settings = split_settings({name: str(value) for name, value in (settings or {}).items()})
     request = Request(
@@ -93,7 +98,13 @@ def run(
     )
     plan = make(request)
     store = Store(out, create=True)
-    execute(plan, store, Execution(str(out), device, threads, None, retry_failed, fail_fast), dtype, Silent())
+    execute(
+        plan,
+        store,
+        Execution(str(out), device, threads, None, retry_failed, fail_fast, check_measures(_several(measure))),
+        dtype,
+        Silent(),
+    )
     return result(plan, store)
 
 
@@ -124,14 +135,40 @@ def result(plan: Plan, store: Store) -> Result:
     return Result(records, tables(records, store.references()))
 
 
-def pending(plan: Plan, store: Store, *, retry_failed: bool = False) -> list[str]:
-    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again."""
+MEASURES = ("latency",)
+
+
+def check_measures(names: Iterable[str]) -> tuple[str, ...]:
+    """``names``, or ``UsageError`` for one that there is not."""
+    found = tuple(names)
+    for name in found:
+        kind, colon, size = name.partition(":")
+        if kind not in MEASURES or (colon and not (size.isdecimal() and int(size) > 0)):
+            raise UsageError(
+                f"cannot measure {name!r}",
+                where="--measure",
+                mend="There is: latency, of one example, or latency:32, of a batch of 32.",
+            )
+    return found
+
+
+def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Sequence[str] = ()) -> list[str]:
+    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again, or lack one of
+    the measurements asked for."""
     missing = []
     for cell in plan.cells:
         record = store.record(cell.key)
-        if record is None or (retry_failed and record.status == "failed"):
+        again = record is not None and (
+            retry_failed if record.status == "failed" else set(measure) - _measured(store, cell.key)
+        )
+        if record is None or again:
             missing.append(cell.key)
     return missing
+
+
+def _measured(store: Store, key: str) -> set[str]:
+    """The measurements that a cell has, as they were asked for."""
+    return {str(found.get("asked")) for found in store.measurement(key).values()}
 
 
 def execute(
@@ -144,7 +181,7 @@ def execute(
     watched: AbstractContextManager[object] | None = None,
 ) -> None:
     """Computes the cells of ``plan`` that are not done. Imports torch only where there is something to do."""
-    wanted = pending(plan, store, retry_failed=execution.retry_failed)[: execution.limit]
+    wanted = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)[: execution.limit]
     unmeasured = [task for task in _tasks(plan) if store.reference(reference_key(task)) is None]
     if not wanted and not unmeasured:
         return
@@ -154,7 +191,7 @@ def execute(
     from bench.runner import Interrupted
 
     torch.set_num_threads(execution.threads or default_threads(plan))
-    place = _device(execution.device)
+    place = device_of(execution.device)
     with watched or nullcontext(), suppress(Interrupted):
         for task in unmeasured:
             _measure_references(task, store, listener)
@@ -169,6 +206,7 @@ def execute(
                 wanted=keys.__contains__,
                 fail_fast=execution.fail_fast,
                 interrupted=interrupted,
+                measure=execution.measure,
             ).run()
 
 
@@ -206,7 +244,8 @@ def _measure_references(task: OpenTask, store: Store, listener: Listener) -> Non
     )
 
 
-def _device(name: str) -> Any:
+def device_of(name: str) -> Any:
+    """The device of this name, made deterministic. Raises ``UsageError`` where it cannot be used."""
     import torch
 
     if name == "auto":

@@ -40,6 +40,14 @@ class Request:
     dtype: str = "float32"
 
 
+def default_grid(structure: str | None) -> str:
+    """The grid where none is given: of an N:M structure its one sparsity, as it has no other."""
+    numbers = re.fullmatch(r"(\d{1,9}):(\d{1,9})", structure or "")
+    if not numbers or not 0 < int(numbers[1]) < int(numbers[2]):
+        return DEFAULT_GRID
+    return f"{1 - int(numbers[1]) / int(numbers[2]):.12g}"
+
+
 def parse_grid(text: str) -> tuple[float, ...]:
     """Sparsities from ``0.5,0.8``, ``0.5:0.95:0.05``, ``d=0.1,0.5`` (densities), ``c=0,0.5,1`` (exponents: 10^-c) or
     ``l=1:10:1`` (levels: 0.8^l of the weights left).

@@ -22,6 +22,7 @@ from torch import Tensor
 from bench.counts import apportion, kept
 from bench.errors import CellError
 from bench.selection import count, flat, select, thresholds
+from bench.structures import offered
 
 if TYPE_CHECKING:
     from pruners.base import Allocation, Pool, Structure
@@ -55,16 +56,19 @@ def cut(
 
     A layer without an entry in ``masks`` is alive as a whole. New masks have their scores' memory layout. Where an
     allocation asks more of a pool than is alive in it, the other pools keep the difference, in proportion to what they
-    have to spare.
+    have to spare. n counts the weights that the structure cuts; one that removes units may keep somewhat fewer
+    (``bench.units``) and masks biases as well. Masks of what it doesn't cut stay as they are.
     Raises ``CellError`` for a score that is NaN or infinite.
     """
+    scores = offered(structure, scores)
+    others = {name: mask for name, mask in masks.items() if name not in scores}
     for name, values in scores.items():
         _require_finite(name, values)
     shapes = {name: tuple(values.shape) for name, values in scores.items()}
     pools = allocation(shapes, kept(sparsity, sum(values.numel() for values in scores.values())))
     before = {name: mask for name, mask in masks.items() if name in scores}
     if not before:
-        return structure(scores, pools)
+        return {**others, **structure(scores, pools)}
     alive = {name: count(before[name]) if name in before else values.numel() for name, values in scores.items()}
     pools = _within(pools, alive)
     chosen = structure(scores, pools)
@@ -76,7 +80,7 @@ def cut(
             for name, values in scores.items()
         }
         joint = _joint(structure(hidden, pools), before)
-    return joint
+    return {**others, **joint}
 
 
 def apply_(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
@@ -92,15 +96,25 @@ def apply_(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
             np.bitwise_and(bits, np.negative(mask.numpy().view(np.int8)), out=bits)
 
 
-def verify(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], expected_kept: int) -> None:
-    """Raise ``CellError`` unless every masked weight is exactly zero and ``expected_kept`` weights have a True mask.
+def verify(
+    weights: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+    expected_kept: int,
+    *,
+    slack: int = 0,
+    coupled: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Raise ``CellError`` unless every masked weight is exactly zero and ``expected_kept`` weights have a True mask, or
+    up to ``slack`` fewer.
 
-    A weight without a mask counts as kept whole.
+    A weight without a mask counts as kept whole. ``coupled`` are parameters that may be masked along with the weights
+    and don't count: biases of units that are gone.
     """
     for name, mask in masks.items():
-        if name not in weights or weights[name].shape != mask.shape:
+        weight = weights[name] if name in weights else (coupled or {}).get(name)
+        if weight is None or weight.shape != mask.shape:
             raise CellError("a mask fits no weight", where=name, mend="The saved state is another model's.")
-        alive = int(torch.count_nonzero((weights[name].detach() != 0) & ~mask))
+        alive = int(torch.count_nonzero((weight.detach() != 0) & ~mask))
         if alive:
             raise CellError(
                 f"{alive} masked weights are not zero",
@@ -108,9 +122,10 @@ def verify(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], expected_
                 mend="Whatever changed them must leave masked weights alone.",
             )
     found = sum(count(masks[name]) if name in masks else weight.numel() for name, weight in weights.items())
-    if found != expected_kept:
+    least = f"{expected_kept - slack} to " if slack else ""
+    if not expected_kept - slack <= found <= expected_kept:
         raise CellError(
-            f"the masks keep {found} weights where {expected_kept} belong",
+            f"the masks keep {found} weights where {least}{expected_kept} belong",
             where="masks",
             mend="The structure or allocation in use does not keep what it was asked to.",
         )

@@ -31,6 +31,7 @@ from bench.steps import (
     root_key,
     stretches,
 )
+from bench.structures import check_target, check_task
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
@@ -151,18 +152,27 @@ def make(request: Request) -> Plan:
             "no such number type", where=f"--dtype {request.dtype}", mend=f"There is: {', '.join(DTYPES)}."
         )
     pruners = _pruners(request)
-    cells: dict[str, Cell] = {}
-    groups: dict[str, tuple[OpenTask, int, list[Cell]]] = {}
+    cells: list[tuple[str, Cell]] = []
     tasks = [open_task(name, request) for name in request.tasks]
+    for structure in dict.fromkeys(pruner.structure for pruner in pruners):
+        for task in tasks:
+            check_task(registry.structure(structure), task.task)
     for seed in request.seeds:
         for task in tasks:
-            root = root_key(_identity(task, seed, request.dtype))
-            members = groups.setdefault(root, (task, seed, []))[2]
-            for cell in _cells(task, seed, root, pruners, request.sparsities):
-                if cell.key not in cells:
-                    cells[cell.key] = cell
-                    members.append(cell)
-    roots = [Root(task, seed, _tree(root, members)) for root, (task, seed, members) in groups.items()]
+            root = root_of(task, seed, request.dtype)
+            cells += [(root, cell) for cell in _cells(task, seed, root, pruners, request.sparsities)]
+    return of_cells(cells)
+
+
+def of_cells(placed: Sequence[tuple[str, Cell]]) -> Plan:
+    """The plan of these cells, each given with the key of its root; of equal ones the first counts."""
+    cells: dict[str, Cell] = {}
+    groups: dict[str, list[Cell]] = {}
+    for root, cell in placed:
+        if cell.key not in cells:
+            cells[cell.key] = cell
+            groups.setdefault(root, []).append(cell)
+    roots = [Root(members[0].task, members[0].seed, _tree(root, members)) for root, members in groups.items()]
     return Plan(tuple(cells.values()), roots)
 
 
@@ -228,8 +238,13 @@ def _resolved(pruner: Pruner, request: Request) -> Pruner:
         exclude=request.exclude or pruner.exclude,
     )
     registry.known("allocations", chosen.allocation)
-    registry.known("structures", chosen.structure)
+    check_target(chosen.structure, registry.structure(chosen.structure), request.sparsities)
     return chosen
+
+
+def root_of(task: OpenTask, seed: int, dtype: str) -> str:
+    """Key of the root of all paths of a task at a seed."""
+    return root_key(_identity(task, seed, dtype))
 
 
 def _identity(task: OpenTask, seed: int, dtype: str) -> dict[str, object]:

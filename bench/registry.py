@@ -9,6 +9,7 @@ one-shot recipe, so that a new criterion is one file and one entry-point line.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from tasks.base import Task
 
 GROUPS = ("tasks", "pruners", "allocations", "structures", "rules", "learners")
+
+GROUPED = "N:M"
+"""Registered name of the structure that stands for all of ``2:4``, ``1:4`` and so on."""
+_GROUPED = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 
 
 @cache
@@ -60,8 +65,13 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {spelled[near[0]]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
 
 
+def registered(group: str, name: str) -> str:
+    """The name under which ``name`` is registered: ``N:M`` for the structure ``2:4``."""
+    return GROUPED if group == "structures" and _GROUPED.fullmatch(name) else name
+
+
 def _entry(group: str, name: str) -> EntryPoint:
-    claims = _entries(group).get(name)
+    claims = _entries(group).get(registered(group, name))
     kind = group[:-1]
     if not claims:
         raise UsageError(f"unknown {kind} {name!r}", mend=suggestion(name, names(group)))
@@ -120,9 +130,13 @@ def allocation(name: str) -> Allocation:
 
 
 def structure(name: str) -> Structure:
-    """The structure registered under ``name``."""
-    found: Structure = load("structures", name)
-    return found
+    """The structure registered under ``name``; ``2:4`` is ``N:M`` with these numbers."""
+    found = load("structures", name)
+    numbers = _GROUPED.fullmatch(name)
+    if name == GROUPED:
+        raise UsageError("N and M stand for numbers", where="structure 'N:M'", mend="Say which, for example 2:4.")
+    made: Structure = found(int(numbers[1]), int(numbers[2])) if numbers else found
+    return made
 
 
 def rule(name: str) -> Rule:

@@ -7,7 +7,7 @@ import gzip
 import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -32,8 +32,9 @@ from bench.state import Position, State, capture, live_tensors, masked, restore
 from bench.steps import AdaptiveCut, Cut, Evaluate, Init, Rewind, Score, Train, describe, excluded, stretches
 from bench.store import Store
 from bench.streams import derive
+from bench.structures import bind, check_shapes, facts, offered, slack
 from bench.train import Environment, to_device, train
-from pruners.base import Learning, View
+from pruners.base import Learning, Structure, View
 from tasks.base import Evaluation
 
 CHECKPOINT_SECONDS = 120.0
@@ -87,6 +88,23 @@ class Workbench:
             raise UsageError("leaves nothing to prune", where=f"--exclude {','.join(exclude)}", mend="Exclude less.")
         return {name: parameters[name] for name in chosen}
 
+    def structure(self, name: str, exclude: Sequence[str] = ()) -> Structure:
+        """The structure registered under ``name`` (single weights where it is empty), on the live model."""
+        return bind(registry.structure(name or "weights"), self.task.task, self.model, list(self.prunable(exclude)))
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Raises ``UsageError`` where a layer does not allow what a cell asks for, before anything is spent."""
+        asked = {
+            (cell.pruner.structure, cell.pruner.allocation, cell.target, excluded(cell.path))
+            for cell in cells
+            if cell.pruner.structure and cell.target
+        }
+        for name, allocation, target, exclude in sorted(asked):
+            structure = self.structure(name, exclude)
+            weights = offered(structure, self.prunable(exclude))
+            shapes = {weight: tuple(found.shape) for weight, found in weights.items()}
+            check_shapes(structure, registry.allocation(allocation), allocation, shapes, target)
+
     # Steps
 
     def apply(self, node: Node, before: State | None, origin: State | None = None) -> State:
@@ -103,7 +121,7 @@ class Workbench:
         if isinstance(step, Score):
             after = self._score(step, before)
         elif isinstance(step, Cut):
-            after = self._cut(step, before)
+            after = self._cut(node, step, before)
         elif isinstance(step, AdaptiveCut):
             after = self._cut_adaptively(step, before)
         elif isinstance(step, Rewind):
@@ -166,7 +184,7 @@ class Workbench:
         was_training = self.model.training
         self.model.eval()
         allocation = registry.allocation(step.allocation or "global")
-        structure = registry.structure(step.structure or "weights")
+        structure = self.structure(step.structure or "weights", step.exclude)
         scores, left = score(
             step, registry.criterion(step.criterion), self.view(step, before.masks), allocation, structure
         )
@@ -192,8 +210,9 @@ class Workbench:
             generator=torch.Generator().manual_seed(derive(environment.seed, "pruner", step.criterion)),
         )
 
-    def _cut(self, step: Cut, before: State) -> State:
-        allocation, structure = registry.allocation(step.allocation), registry.structure(step.structure)
+    def _cut(self, node: Node, step: Cut, before: State) -> State:
+        allocation = registry.allocation(step.allocation)
+        structure = self.structure(step.structure, excluded(node.path))
         left = cut(before.scores, before.masks, step.sparsity, allocation, structure)
         return replace(before, weights=masked(before.weights, left), masks=left, scores={})
 
@@ -210,8 +229,15 @@ class Workbench:
         """The record of a finished cell; its files are in the store."""
         began = time.perf_counter()
         restore(self.model, state.weights)
-        prunable = self.prunable(excluded(cell.path))
-        verify(prunable, state.masks, _expected(cell, prunable, state))
+        structure = self.structure(cell.pruner.structure, excluded(cell.path))
+        prunable = offered(structure, self.prunable(excluded(cell.path)))
+        verify(
+            prunable,
+            state.masks,
+            _expected(cell, prunable, state),
+            slack=slack(structure) if state.masks else 0,
+            coupled=dict(self.model.named_parameters()),
+        )
         self.model.eval()
         with torch.no_grad(), self.environment.autocast():
             evaluation = self.task.task.evaluate(self.model, step.split)
@@ -227,9 +253,23 @@ class Workbench:
             train_steps=state.train_steps,
             trace=state.trace,
             files=self._files(cell.key, evaluation),
-            notes=dict(evaluation.notes),
+            notes={**evaluation.notes, **facts(structure, state.masks)},
         )
         return record, state.spent("Evaluate", time.perf_counter() - began)
+
+    def measure(self, state: State, kinds: Sequence[str]) -> dict[str, Any]:
+        """What the clock says of the state's model, by kind; the model stands as ``evaluate`` left it."""
+        from bench.measure.latency import measure
+
+        task, device = self.task.task, self.environment.device
+        measured = {}
+        for asked in kinds:
+            kind, _, size = asked.partition(":")
+            batch = next(task.batches("test", seed=0, size=int(size))) if size else task.example()
+            with self.environment.autocast():
+                found = measure(task, self.model, state.masks, to_device(batch, device), device)
+            measured[kind] = {"asked": asked, **found}
+        return measured
 
     def blank(self, cell: Cell) -> Record:
         """The record of a cell before anything of it was measured."""
@@ -277,7 +317,7 @@ class Workbench:
         flops, by_type = effective_flops(dense, {layer.name: layer.density for layer in layers})
         return {
             "sparsity": 1 - kept / size if size else 0.0,
-            "total_sparsity": (size - kept) / parameters,
+            "total_sparsity": sum(int((~mask).sum()) for mask in state.masks.values()) / parameters,
             "parameters": parameters,
             "prunable": size,
             "layers": layers,

@@ -30,6 +30,7 @@ def score(
     step names, and matter where N > 1 only.
     """
     masks: Mapping[str, Tensor] = view.masks
+    parameters = dict(view.model.named_parameters())
     for done in range(1, step.iterations):
         if step.sparsity is None:
             raise UsageError(
@@ -37,11 +38,16 @@ def score(
                 where=f"criterion {step.criterion!r}",
                 mend="Give the Score step the sparsity of the Cut that follows it.",
             )
-        scores = criterion.score(replace(view, masks=masks))
+        scores = criterion.score(replace(view, masks=_of(masks, view)))
         masks = cut(scores, masks, 1 - (1 - step.sparsity) ** (done / step.iterations), allocation, structure)
-        apply_(view.weights, masks)
-    scores = criterion.score(replace(view, masks=masks))
+        apply_(parameters, masks)
+    scores = criterion.score(replace(view, masks=_of(masks, view)))
     return (
         {name: values.detach().contiguous() for name, values in scores.items()},
         {name: mask.contiguous() for name, mask in masks.items()},
     )
+
+
+def _of(masks: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
+    """The masks of the weights that a criterion scores: a structure may have masked biases along with them."""
+    return {name: mask for name, mask in masks.items() if name in view.weights}

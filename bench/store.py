@@ -3,6 +3,7 @@
     results.json                       schema of the folder
     records/KEY.json                   one record a finished cell, with a checksum inside
     timings/KEY.json                   seconds by step kind: what depends on the clock
+    measurements/KEY.json              measured latency of a cell's model, where it was asked for
     files/KEY.KIND.DIGEST[.gz]         what an evaluation left: per-example values, a run file
     states/KEY.DIGEST.safetensors      weights and masks that later steps start from
     partial/KEY.DIGEST.safetensors     a training step on its way
@@ -30,7 +31,7 @@ from typing import Any
 from bench.errors import CellError, StoreError
 from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unseal
 
-FOLDERS = ("records", "timings", "files", "states", "partial", "references", "damaged", "logs")
+FOLDERS = ("records", "timings", "measurements", "files", "states", "partial", "references", "damaged", "logs")
 DIGEST_LENGTH = 16
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -122,6 +123,22 @@ class Store:
             timing = json.loads((self.root / "timings" / f"{key}.json").read_bytes())
             return {kind: float(seconds) for kind, seconds in timing.items()}
         except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
+        """Keeps what was measured of a cell's model by the clock: plain data by kind (``latency``)."""
+        self._put(self.root / "measurements" / f"{key}.json", seal(measurement).encode())
+
+    def measurement(self, key: str) -> dict[str, Any]:
+        """What was measured of a cell's model, by kind; empty where nothing was. A damaged one is set aside."""
+        path = self.root / "measurements" / f"{key}.json"
+        text = self._text(path, key)
+        if text is None:
+            return {}
+        try:
+            return unseal(text, "the measurement")
+        except ValueError:
+            self.set_aside(path)
             return {}
 
     # Files beside a record

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.record import DENSE, Record
 from bench.store import Store
+from reports.latency import Measured, columns
 
 SEPARATOR = ";"
 """Between the names of collapsed layers in one CSV field."""
@@ -19,6 +20,8 @@ LEADING = (
     *("target_sparsity", "iteration", "sparsity", "total_sparsity", "seed", "n"),
 )
 TRAILING = ("dense_flops", "flops", "dense_bytes", "compressed_bytes", "parameters", "prunable", "train_steps")
+
+NOTHING_MEASURED: Measured = {}
 
 Timed = tuple[Record, Mapping[str, float]]
 """A record and its seconds by step kind."""
@@ -30,32 +33,42 @@ def timed(store: Store, records: Iterable[Record]) -> list[Timed]:
     return sorted(cells, key=lambda cell: _order(cell[0]))
 
 
-def jsonl(cells: Sequence[Timed]) -> str:
-    """One object a cell: the whole record, and ``seconds`` by step kind."""
-    lines = (json.dumps({**_plain(record), "seconds": dict(seconds)}, sort_keys=True) for record, seconds in cells)
+def jsonl(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> str:
+    """One object a cell: the whole record, ``seconds`` by step kind, and ``latency`` where it was measured."""
+    lines = (
+        json.dumps({**_plain(record), "seconds": dict(seconds), **_latency(record, measured)}, sort_keys=True)
+        for record, seconds in cells
+    )
     return "".join(f"{line}\n" for line in lines)
 
 
-def comma_separated(cells: Sequence[Timed]) -> str:
-    """One line a cell under one header: metrics as ``metric:NAME``, options as ``option:NAME``, ``seconds:KIND``."""
+def comma_separated(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> str:
+    """One line a cell under one header: metrics as ``metric:NAME``, options as ``option:NAME``, ``seconds:KIND``; where
+    it was measured, ``latency ms (BACKEND):median`` and its quartiles."""
+    latencies = {key: columns(latency) for key, latency in measured.items()}
     metrics = dict.fromkeys(entry["name"] for record, _ in cells for entry in record.metric_info)
     metrics |= dict.fromkeys(sorted({name for record, _ in cells for name in record.metrics} - metrics.keys()))
     options = sorted({name for record, _ in cells for name in record.options})
     kinds = sorted({kind for _, seconds in cells for kind in seconds})
-    columns = [
+    titles = [
         *LEADING,
         *(f"metric:{name}" for name in metrics),
         *TRAILING,
         *("collapsed_layers", "data:name", "data:kind", "data:digest"),
         *(f"option:{name}" for name in options),
         *(f"seconds:{kind}" for kind in kinds),
+        *dict.fromkeys(title for record, _ in cells for title in latencies.get(record.key, {})),
         "error",
     ]
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, titles, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_flat(record, seconds) for record, seconds in cells)
+    writer.writerows({**_flat(record, seconds), **latencies.get(record.key, {})} for record, seconds in cells)
     return stream.getvalue()
+
+
+def _latency(record: Record, measured: Measured) -> dict[str, Any]:
+    return {"latency": dict(measured[record.key])} if record.key in measured else {}
 
 
 def _flat(record: Record, seconds: Mapping[str, float]) -> dict[str, Any]:

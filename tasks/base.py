@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.steps import Schedule
 
@@ -138,4 +139,28 @@ class Task(Protocol):
 
     def references(self) -> Sequence[Reference]:
         """Baselines without a network, measured on the same evaluation data; may be empty."""
+        ...
+
+
+class Removable(Protocol):
+    """What a task may offer beyond ``Task``: units of its model that can be removed for good.
+
+    A task without units simply lacks these methods.
+    """
+
+    def couplings(self, model: nn.Module) -> Sequence[Coupling]:
+        """The neurons, filters and heads of the model, by layer."""
+        ...
+
+    def narrowed(self, model: nn.Module, kept: Mapping[str, Tensor]) -> None:
+        """Mends in place what the model knows of its sizes beyond its parameters (a number of heads) once units were
+        removed; ``kept`` is boolean, of shape (units,), by name of the coupling. May be left out."""
+        ...
+
+
+class Portable(Protocol):
+    """What a task may offer beyond ``Task``: its model in the form that others load."""
+
+    def portable(self, model: nn.Module) -> nn.Module:
+        """A model that computes the same and that its library loads from a folder by itself (``from_pretrained``)."""
         ...

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import check, doctor, list, plan, report, run, show, status
+from bench.cli import check, doctor, export, list, plan, report, run, show, status
 from bench.cli.output import BROKEN_PIPE, PipeClosedError, close_quietly
 from bench.cli.ownership import check_packages
 from bench.errors import BenchError
@@ -34,6 +34,7 @@ app.command("list")(list.list_names)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 

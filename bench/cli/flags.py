@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import UsageError
-from bench.grid import DEFAULT_GRID, Request, parse_grid, parse_seeds, parse_settings, split_settings
+from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
 from bench.registry import suggestion
 
 Tasks = Annotated[str | None, typer.Option("--task", "-t", help="One task or several, comma-separated.")]
@@ -27,7 +27,7 @@ Model = Annotated[str | None, typer.Option("--model", help="One of the task's mo
 Data = Annotated[str | None, typer.Option("--data", help="Folder with the data sets, or 'sample'.")]
 When = Annotated[str | None, typer.Option("--when", help="Cut at init, or the trained model and recover.")]
 Allocation = Annotated[str | None, typer.Option("--allocation", help="global, uniform or erk.")]
-Structure = Annotated[str | None, typer.Option("--structure", help="weights.")]
+Structure = Annotated[str | None, typer.Option("--structure", help="weights, N:M (2:4), rows or heads.")]
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Epochs of training.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of training, instead of epochs.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples a training step.")]
@@ -87,7 +87,7 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         Request(
             tasks=_names(values["task"]),
             pruners=_names(values["pruner"]),
-            sparsities=parse_grid(values.get("grid") or DEFAULT_GRID),
+            sparsities=parse_grid(values.get("grid") or default_grid(values.get("structure"))),
             seeds=parse_seeds(values.get("seeds") or "0"),
             preset=values.get("preset"),
             when=values.get("when"),

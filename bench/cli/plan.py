@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +62,14 @@ def stored(folder: str) -> Store | None:
     return Store(folder) if (Path(folder) / "results.json").is_file() else None
 
 
-def summary(plan: Plan, store: Store | None) -> dict[str, Any]:
-    """The plan's cost and state as plain data."""
+def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dict[str, Any]:
+    """The plan's cost and state as plain data; the steps that are left are those of the cells ``again`` too."""
     from bench.plan import score_passes
 
     records = {cell.key: store.record(cell.key) if store else None for cell in plan.cells}
     left = plan.train_steps_left(
-        lambda key: records[key] is not None, lambda key: store is not None and store.state(key) is not None
+        lambda key: records[key] is not None and key not in again,
+        lambda key: store is not None and store.state(key) is not None,
     )
     return {
         "cells": len(plan.cells),
@@ -135,7 +136,8 @@ def _named(node: Node) -> str:
     if isinstance(step, Score):
         return f"Score({step.criterion}{f', {step.iterations} iterations' if step.iterations > 1 else ''})"
     if isinstance(step, Cut):
-        return f"Cut({step.sparsity:g}{'' if step.allocation == 'global' else ', ' + step.allocation})"
+        unusual = [step.allocation] * (step.allocation != "global") + [step.structure] * (step.structure != "weights")
+        return f"Cut({', '.join([f'{step.sparsity:g}', *unusual])})"
     return type(step).__name__
 
 

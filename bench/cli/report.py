@@ -75,16 +75,20 @@ def selected(records: Sequence[Record], tasks: str | None, pruners: str | None, 
 
 def rendered(store: Store, records: Sequence[Record], format: str, width: int | None = None) -> str:
     """The records in a format, at ``width`` columns where it is text."""
+    from reports.latency import measured
+
     if format in PER_CELL:
         from reports import tabular
 
-        cells = tabular.timed(store, records)
-        return tabular.comma_separated(cells) if format == "csv" else tabular.jsonl(cells)
+        cells, latency = tabular.timed(store, records), measured(store, records)
+        return tabular.comma_separated(cells, latency) if format == "csv" else tabular.jsonl(cells, latency)
+    from reports import latency as clock
     from reports import markdown, text
     from reports.rows import tables
 
     found = tables(records, store.references())
-    return markdown.render(found) if format == "md" else text.render(found, width or text.WIDTH)
+    below = clock.render(records, measured(store, records), markdown=format == "md", width=width or text.WIDTH)
+    return (markdown.render(found) if format == "md" else text.render(found, width or text.WIDTH)) + below
 
 
 def _wanted(flag: str, given: str | None, known: Sequence[str]) -> list[str]:

@@ -51,28 +51,32 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first cell that fails.")] = False,
+    measure: Annotated[
+        str | None, typer.Option(help="By the clock as well: latency, or latency:32 for a batch of 32.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""
     request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
-    from bench.api import Execution, execute, pending
+    from bench.api import Execution, check_measures, execute, pending
     from bench.cli.plan import stored, summary, text_of
     from bench.cli.progress import Progress
     from bench.plan import make
     from bench.store import Store
 
     check_format(format_)
+    measures = check_measures(name.strip() for name in (measure or "").split(",") if name.strip())
     plan = make(request)
     if dry_run:
         write(text_of(plan, stored(folder)) + "\n")
         return
     store = Store(folder, create=True)
-    wanted = pending(plan, store, retry_failed=retry_failed)[:limit]
-    progress = Progress(summary(plan, store)["train_steps_left"], len(wanted))
-    execution = Execution(folder, device, threads, limit, retry_failed, fail_fast)
+    wanted = pending(plan, store, retry_failed=retry_failed, measure=measures)[:limit]
+    progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
+    execution = Execution(folder, device, threads, limit, retry_failed, fail_fast, measures)
     with _stoppable(progress.said) as stopped:
         execute(plan, store, execution, request.dtype, progress, stopped, progress)
-    if stopped() and pending(plan, store):
+    if stopped() and pending(plan, store, measure=measures):
         raise KeyboardInterrupt
     _print(plan, store, format_)
 

@@ -30,14 +30,15 @@ def show(
     """
     from bench import registry
 
-    groups = [group for group in registry.GROUPS if name in registry.names(group)]
+    # 2:4 goes by the name of all such structures.
+    groups = [group for group in registry.GROUPS if registry.registered(group, name) in registry.names(group)]
     if groups:
         write("\n".join(_plug_in(group, name) for group in groups))
     elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
         from bench.store import Store
 
         store = Store(out)
-        write(_record(_found(store, name, out), store))
+        write(_record(found(store, name, out), store))
     else:
         known = [known for group in registry.GROUPS for known in registry.names(group)]
         raise UsageError(f"{name!r} is no task, pruner or key", mend=registry.suggestion(name, known))
@@ -135,7 +136,8 @@ def _paragraph(found: Any) -> str:
     return f"\n{text}\n" if text else ""
 
 
-def _found(store: Store, prefix: str, out: Path) -> Record:
+def found(store: Store, prefix: str, out: Path) -> Record:
+    """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several."""
     matching = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
     if len(matching) > 1:
         raise UsageError(f"{len(matching)} keys begin with {prefix!r}", where=str(out), mend="Give more of the key.")
@@ -183,6 +185,7 @@ def _record(record: Record, store: Store) -> str:
         ("data counts", _mapping(record.data.get("counts", {}))),
         ("FLOPs by layer type: dense, effective", _mapping(record.flops_by_type)),
         ("seconds", _mapping(store.timing(record.key))),
+        ("latency: measured, milliseconds", _latency(store.measurement(record.key).get("latency"))),
         ("files", [(kind, f"files/{file}") for kind, file in record.files.items()]),
         ("notes", _mapping(record.notes)),
         ("provenance", _mapping(record.provenance)),
@@ -192,6 +195,18 @@ def _record(record: Record, store: Store) -> str:
         header = ["layers", "type", "size", "kept", "density", ""]
         parts.insert(2, block(header, layers, right=(2, 3, 4)))
     return "\n".join(parts)
+
+
+def _latency(found: Any) -> list[tuple[str, object]]:
+    """Median and quartiles by back-end, and what they were measured under."""
+    if not found:
+        return []
+    times = [
+        (entry["backend"], f"{entry['median']:.4g} ({entry['lower']:.4g} to {entry['upper']:.4g})")
+        for entry in found["backends"]
+    ]
+    times += [(name, f"left out: {reason}") for name, reason in found.get("left_out", {}).items()]
+    return [*times, *((name.replace("_", " "), found[name]) for name in ("batch_size", "threads", "device", "rounds"))]
 
 
 def _metrics(record: Record) -> list[tuple[str, object]]:

@@ -8,7 +8,7 @@ child needs, and whatever took long. All but the first is dropped once everythin
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -59,7 +59,9 @@ class Walk:
         wanted: Callable[[str], bool],
         fail_fast: bool = False,
         interrupted: Callable[[], bool] = lambda: False,
+        measure: Sequence[str] = (),
     ) -> None:
+        self.measure = measure
         self.plan, self.store, self.device, self.dtype, self.listener = plan, store, device, dtype, listener
         self.wanted, self.fail_fast = wanted, fail_fast
         self.hooks = Hooks(listener.trained, interrupted)
@@ -74,8 +76,33 @@ class Walk:
         if not any(self.wanted(cell.key) for cell in root.node.cells()):
             return
         bench = Workbench(root.task, Environment(root.seed, self.device, self.dtype), self.store, self.hooks)
+        bench.check(cell for cell in root.node.cells() if self.wanted(cell.key))
         for child in root.node.children:
             self._walk(child, bench, _Held(lambda: None, 1))
+
+    def final(self, root: Root) -> tuple[Workbench, State]:
+        """The state that the only cell of ``root`` is evaluated on, from the nearest one that is stored."""
+        (last,) = (node for node in root.node.walk() if node.cell is not None)
+        bench = Workbench(root.task, Environment(root.seed, self.device, self.dtype), self.store, self.hooks)
+        assert last.parent is not None
+        steps = [node.key for node in root.node.walk() if node.step is not None and node.cell is None]
+        before = {key for key in steps if self.store.state(key) is not None}
+        try:
+            state = self._climb(last.parent, bench)
+        except _StepError as failed:
+            raise failed.error from failed
+        for node in root.node.walk():
+            if node.key in steps and node.key not in before and not _trunk(node):
+                self.store.drop_state(node.key)
+        assert state is not None
+        return bench, state
+
+    def _climb(self, node: Node, bench: Workbench) -> State | None:
+        """The state after ``node``, None at the root."""
+        parent = node.parent
+        if parent is None:
+            return None
+        return self._state(node, bench, _Held(lambda: self._climb(parent, bench), 1))
 
     def _walk(self, node: Node, bench: Workbench, before: _Held) -> None:
         """Computes the wanted cells at and below ``node``; ``before`` gives the parent's state."""
@@ -149,6 +176,9 @@ class Walk:
         self.listener.started(node)
         with _blamed(node):
             record, state = bench.evaluate(cell, node.step, state)
+            measured = bench.measure(state, self.measure)
+            if measured:
+                self.store.put_measurement(cell.key, measured)
             self.store.put_record(record, state.seconds)
         self.listener.finished(record)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
@@ -221,6 +222,25 @@ class MsMarcoDsi:
             if ".block." in name and type(module).__name__ == "Linear"
         ]
         return [name for name, _ in model.named_parameters() if name in body or name.startswith(ends)]
+
+    def couplings(self, model: nn.Module) -> Sequence[Coupling]:
+        """Feed-forward neurons (``rows``) and attention ``heads``."""
+        from tasks.msmarco_dsi import removal
+
+        return tuple(removal.couplings(model))
+
+    def narrowed(self, model: nn.Module, kept: Mapping[str, Tensor]) -> None:
+        """Numbers of heads, and the position bias that attentions share."""
+        from tasks.msmarco_dsi import removal
+
+        removal.narrowed(model, kept)
+
+    def portable(self, model: nn.Module) -> nn.Module:
+        """The T5 with as many output rows as its vocabulary has tokens."""
+        from tasks.msmarco_dsi import removal
+
+        whole: nn.Module = removal.portable(model)
+        return whole
 
     def example(self) -> Batch:
         """One input of exactly ``input_length`` tokens."""

@@ -10,11 +10,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.couplings import Coupling, Slice
 from bench.data import DataIdentity, Files, columns
 from bench.errors import DataError
 from bench.steps import Schedule
@@ -110,6 +112,19 @@ class Toy:
 
     def prunable(self, model: nn.Module) -> Sequence[str]:
         return [name for name, _ in model.named_parameters() if name.endswith("weight")]
+
+    def couplings(self, model: nn.Module) -> Sequence[Coupling]:
+        layers = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
+        return [
+            Coupling(
+                name,
+                "rows",
+                model.get_submodule(name).out_features,
+                (Slice(f"{name}.weight", axis=0), Slice(f"{name}.bias", axis=0)),
+                (Slice(f"{reader}.weight", axis=1),),
+            )
+            for name, reader in pairwise(layers)
+        ]
 
     def example(self) -> Mapping[str, Tensor]:
         points, labels = self._points

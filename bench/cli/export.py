@@ -1,0 +1,48 @@
+"""``bench export``: the final model of a cell, in files that others load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import flags
+from bench.cli.output import block, write
+
+
+def export(
+    key: Annotated[str, typer.Argument(help="The start of the cell's key: 'bench report --format csv' lists them.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
+    out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+    data: flags.Data = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.  [default: the record's]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Intra-op threads.  [default: the record's]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Write the final model of a finished cell: dense with zeros, masks, compressed and, without its units, compact.
+
+    It is computed again from the nearest stored state, and checked against the record.
+    """
+    from bench.cli.show import found
+    from bench.errors import UsageError
+    from bench.export import check_folder
+    from bench.store import Store
+
+    store = Store(out)
+    record = found(store, key, out)
+    check_folder(to, force)
+    import torch
+
+    from bench.api import device_of
+    from bench.cli.progress import Progress
+    from bench.export import export as write_files
+
+    place = device_of(device or str(record.provenance.get("device", "cpu")))
+    torch.set_num_threads(threads or int(record.provenance.get("threads", 1)))
+    if record.status != "done":
+        raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
+    progress = Progress(record.train_steps, 1)
+    with progress:
+        sizes = write_files(store, record, to, progress, data=data, device=place, force=force)
+    write(block([str(to), "bytes"], [[f"  {name}", f"{size:,}"] for name, size in sizes.items()], right=(1,)))
