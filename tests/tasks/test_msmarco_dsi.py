@@ -414,6 +414,27 @@ def test_a_checkpoint_brings_its_tokenizer_and_gets_docid_tokens(checkpoint: Pat
     assert not {"shared.weight", "lm_head.weight"} & set(task.prunable(model))
 
 
+@pytest.mark.parametrize("structure", ["weights", "heads"])
+def test_a_pruned_checkpoint_is_exported_as_one(checkpoint: Path, tmp_path: Path, structure: str) -> None:
+    """Its output layer is tied to the embeddings, in what is saved and in what is loaded."""
+    from transformers import T5ForConditionalGeneration
+
+    import bench
+    from bench.api import Silent
+    from bench.export import export
+    from bench.store import Store
+
+    settings = {"model": str(checkpoint), "input_length": 24, "train.steps": 4}
+    found = bench.run("msmarco-dsi", "magnitude", [0.5], structure=structure, settings=settings, out=tmp_path / "out")
+    record = found.records[-1]
+    export(Store(tmp_path / "out"), record, tmp_path / "to", Silent())
+    model = T5ForConditionalGeneration.from_pretrained(tmp_path / "to", attn_implementation="eager").eval()
+    assert model.lm_head.weight is model.shared.weight
+    task = MsMarcoDsi(sample(), type(TINY)(**record.options))
+    with torch.no_grad():
+        assert task.evaluate(model, "test").metrics == pytest.approx(record.metrics, abs=1e-6)
+
+
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         MsMarcoDsi(sample(), replace(TINY, model=str(tmp_path / "none"))).build(0)
