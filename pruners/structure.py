@@ -130,6 +130,12 @@ class Units:
         """Masks of the scored weights, and of the biases and norms that go with their units."""
         from bench.units import choose, masks
 
+        if not self.couplings:
+            raise CellError(
+                f"the structure {self.kind!r} was not told which units the model has",
+                where="structure",
+                mend="Bind it to the model first (bench.structures.bind).",
+            )
         kept = choose(scores, pools, self.couplings)
         return masks(kept, self.couplings, self.parameters, next(iter(scores.values())).device)
 

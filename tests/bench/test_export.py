@@ -87,6 +87,21 @@ def test_an_export_leaves_no_state_behind_but_the_dense_models(toys: Path, tmp_p
     assert sorted(path.name for path in (toys / "states").iterdir()) == before
 
 
+def test_an_export_amid_an_unfinished_grid_leaves_its_states_alone(tmp_path: Path) -> None:
+    """Scores that cells to come will start from are kept: only what the export itself stored goes."""
+    from bench import api
+    from bench.grid import Request
+    from bench.plan import make
+
+    out = tmp_path / "out"
+    plan = make(Request(("toy",), ("snip",), (0.5, 0.9), when="trained"))
+    store = Store(out, create=True)
+    api.execute(plan, store, api.Execution(str(out), "cpu", 1, limit=2), "float32", Silent())
+    before = sorted(path.name for path in (out / "states").iterdir())
+    export(store, one(out, pruner="snip"), tmp_path / "to", Silent())
+    assert sorted(path.name for path in (out / "states").iterdir()) == before
+
+
 def test_it_works_without_any_stored_state(toys: Path, tmp_path: Path) -> None:
     record = one(toys, pruner="magnitude", when="trained", target_sparsity=0.9)
     store = Store(tmp_path / "bare", create=True)

@@ -192,3 +192,8 @@ def test_masks_of_what_a_structure_does_not_cut_stay_as_they_are() -> None:
     masks = cut(scores, other, 0.5, global_, MLP)
     assert masks["elsewhere"].tolist() == [True, False]
     assert counted(masks) <= kept(0.5, SIZE)
+
+
+def test_a_structure_of_units_does_nothing_silently_before_it_knows_the_model() -> None:
+    with pytest.raises(CellError, match="'rows' was not told which units the model has"):
+        cut({}, {}, 0.5, global_, Units("rows"))

@@ -67,3 +67,24 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     BertConfig(hidden_size=16, num_attention_heads=2).save_pretrained(tmp_path)
     with pytest.raises(UsageError, match="not a T5"):
         MsMarcoDsi(sample(), replace(TINY, model=str(tmp_path))).build(0)
+
+
+@pytest.mark.parametrize("structure", ["weights", "heads"])
+def test_a_pruned_checkpoint_is_exported_as_one(checkpoint: Path, tmp_path: Path, structure: str) -> None:
+    """Its output layer is tied to the embeddings, in what is saved and in what is loaded."""
+    from transformers import T5ForConditionalGeneration
+
+    import bench
+    from bench.api import Silent
+    from bench.export import export
+    from bench.store import Store
+
+    settings = {"model": str(checkpoint), "input_length": 24, "train.steps": 4}
+    found = bench.run("msmarco-dsi", "magnitude", [0.5], structure=structure, settings=settings, out=tmp_path / "out")
+    record = found.records[-1]
+    export(Store(tmp_path / "out"), record, tmp_path / "to", Silent())
+    model = T5ForConditionalGeneration.from_pretrained(tmp_path / "to", attn_implementation="eager").eval()
+    assert model.lm_head.weight is model.shared.weight
+    task = MsMarcoDsi(sample(), type(TINY)(**record.options))
+    with torch.no_grad():
+        assert task.evaluate(model, "test").metrics == pytest.approx(record.metrics, abs=1e-6)
