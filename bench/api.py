@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, split_settings
-from bench.plan import OpenTask, Plan, make
+from bench.plan import make
 from bench.steps import canonical
 from bench.store import Store
+from bench.tree import OpenTask, Plan
 
 if TYPE_CHECKING:
     from bench.executors.inline import Listener
-    from bench.plan import Node
     from bench.record import Record
+    from bench.tree import Node
     from reports.rows import Table
 
 
@@ -188,7 +189,7 @@ def execute(
     import torch
 
     from bench.executors.inline import Walk
-    from bench.runner import Interrupted
+    from bench.workbench import Interrupted
 
     torch.set_num_threads(execution.threads or default_threads(plan))
     place = device_of(execution.device)

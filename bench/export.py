@@ -40,7 +40,7 @@ from bench.structures import couplings
 from bench.units import kept_units
 
 if TYPE_CHECKING:
-    from bench.runner import Workbench
+    from bench.workbench import Workbench
 
 
 FILES = frozenset(

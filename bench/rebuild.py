@@ -14,9 +14,10 @@ from typing import Any
 from bench import registry, steps
 from bench.data import SAMPLE, Memory, find
 from bench.errors import DataError, StoreError
-from bench.plan import REFERENCE, Cell, OpenTask, Plan, of_cells, root_of
+from bench.plan import REFERENCE, root_of
 from bench.record import DENSE, Record
 from bench.steps import Path, Step, keys
+from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget
 
 

@@ -13,9 +13,9 @@ from bench.cli.output import write, write_json
 from bench.steps import AdaptiveCut, Cut, Evaluate, Rewind, Score, Train
 
 if TYPE_CHECKING:
-    from bench.plan import Node, Plan
     from bench.steps import Step
     from bench.store import Store
+    from bench.tree import Node, Plan
 
 
 def plan(
@@ -64,7 +64,7 @@ def stored(folder: str) -> Store | None:
 
 def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dict[str, Any]:
     """The plan's cost and state as plain data; the steps that are left are those of the cells ``again`` too."""
-    from bench.plan import score_passes
+    from bench.tree import score_passes
 
     records = {cell.key: store.record(cell.key) if store else None for cell in plan.cells}
     left = plan.train_steps_left(

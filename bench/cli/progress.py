@@ -12,8 +12,8 @@ from rich.progress import Progress as Bars
 from bench.steps import Cut, Evaluate, Score, Train
 
 if TYPE_CHECKING:
-    from bench.plan import Node
     from bench.record import Record
+    from bench.tree import Node
 
 
 class Progress:

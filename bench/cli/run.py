@@ -15,8 +15,8 @@ from bench.cli.output import write
 from bench.cli.report import FORMATS, check_format, rendered, terminal_width
 
 if TYPE_CHECKING:
-    from bench.plan import Plan
     from bench.store import Store
+    from bench.tree import Plan
 
 
 def run(

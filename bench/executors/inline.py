@@ -15,14 +15,16 @@ from typing import Protocol
 
 import torch
 
+from bench import runner
 from bench.errors import BenchError, CellError
-from bench.plan import Cell, Node, Plan, Root
+from bench.evaluation import blank, evaluate, measure
 from bench.record import Failure, Record
-from bench.runner import CHECKPOINT_SECONDS, Hooks, Interrupted, Workbench
 from bench.state import State
 from bench.steps import AdaptiveCut, Cut, Evaluate, Init, Rewind, Train, first_schedule
 from bench.store import Store
 from bench.train import Environment
+from bench.tree import Cell, Node, Plan, Root
+from bench.workbench import Hooks, Interrupted, Workbench
 
 
 class Listener(Protocol):
@@ -134,10 +136,10 @@ class Walk:
         earlier = before.get()
         self.listener.started(node)
         with _blamed(node):
-            state = bench.apply(node, earlier, self._origin(node, bench))
+            state = runner.apply(bench, node, earlier, self._origin(node, bench))
         spent = sum(state.seconds.values()) - (sum(earlier.seconds.values()) if earlier else 0.0)
         shared = sum(any(self.wanted(cell.key) for cell in child.cells()) for child in node.children) > 1
-        if _trunk(node) or (shared and not isinstance(node.step, Init)) or spent > CHECKPOINT_SECONDS:
+        if _trunk(node) or (shared and not isinstance(node.step, Init)) or spent > runner.CHECKPOINT_SECONDS:
             bench.save(node.key, state)
         self.store.drop_state(node.key, partial=True)
         return state
@@ -146,26 +148,13 @@ class Walk:
         """What a ``Rewind`` goes back to: the state after its path's first training to that step, or after ``Init``."""
         if not isinstance(node.step, Rewind):
             return None
-        above = node.parent
-        chain: list[Node] = []
-        while above is not None:
-            chain.insert(0, above)
-            above = above.parent
         to = node.step.to
         origin = next(
-            place for place in chain
+            place
+            for place in node.chain
             if (isinstance(place.step, Init) if to == 0 else isinstance(place.step, Train) and place.step.to == to)
-        )  # fmt: skip
-        return self._recall(origin, bench)
-
-    def _recall(self, node: Node, bench: Workbench) -> State:
-        """The state after ``node``, stored or computed again from what is."""
-        stored = self.store.state(node.key)
-        if stored is not None:
-            return bench.load(stored)
-        below_root = node.parent is None or node.parent.step is None
-        earlier = None if below_root or node.parent is None else self._recall(node.parent, bench)
-        return bench.apply(node, earlier, self._origin(node, bench))
+        )
+        return self._climb(origin, bench)
 
     def _evaluate(self, node: Node, cell: Cell, bench: Workbench, before: _Held) -> None:
         assert isinstance(node.step, Evaluate)
@@ -175,8 +164,8 @@ class Walk:
         assert state is not None
         self.listener.started(node)
         with _blamed(node):
-            record, state = bench.evaluate(cell, node.step, state)
-            measured = bench.measure(state, self.measure)
+            record, state = evaluate(bench, cell, node.step, state)
+            measured = measure(bench, state, self.measure)
             if measured:
                 self.store.put_measurement(cell.key, measured)
             self.store.put_record(record, state.seconds)
@@ -189,7 +178,7 @@ class Walk:
         for cell in node.cells():
             if self.wanted(cell.key):
                 log = self.store.put_log(cell.key, "".join(traceback.format_exception(error)))
-                record = replace(bench.blank(cell), failure=Failure(text.splitlines()[0], kind, log))
+                record = replace(blank(bench, cell), failure=Failure(text.splitlines()[0], kind, log))
                 self.store.put_record(record, {})
                 self.listener.finished(record)
         if self.fail_fast:

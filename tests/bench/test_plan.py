@@ -8,8 +8,9 @@ import pytest
 
 from bench.errors import DataError, UsageError
 from bench.grid import Request
-from bench.plan import Node, make
+from bench.plan import make
 from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, stretches
+from bench.tree import Node, tree_of
 from pruners.base import Budget, Pruner
 
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
@@ -84,7 +85,7 @@ def test_training_to_a_point_and_beyond_is_one_chain(monkeypatch) -> None:
     pruners = [Pruner("early", "magnitude", early), Pruner("late", "magnitude", late)]
     monkeypatch.setattr(planning, "_variant", lambda pruner: "")
     cells = list(planning._cells(budget_task, 0, "root", pruners, (0.5,)))
-    tree = planning._tree("root", cells)
+    tree = tree_of("root", cells)
     trains = [node for node in tree.walk() if isinstance(node.step, Train)]
     # 0-30-60 in one chain, then to the dense model's end, and on to it from each of the two cuts.
     assert sorted(node.train_steps for node in trains) == [30, 30, 40, 40, 70]

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import api
+from bench import api, runner
 from bench.errors import UsageError
-from bench.executors import inline
 from bench.grid import LEVEL, Request, parse_grid
 from bench.plan import make
-from bench.runner import Workbench
 from bench.state import State
 from bench.steps import AdaptiveCut, Cut, Evaluate, Init, Rewind, Schedule, Score, Train, stretches
 from bench.store import Store
+from bench.tree import Node
+from bench.workbench import Workbench
 from pruners import catalog, recipes
 from pruners.base import Budget
 
@@ -90,28 +90,23 @@ def test_iterative_pruning_recovers_on_other_batches_each_time() -> None:
     assert not any(isinstance(step, Rewind) for step in path)
 
 
-class Remembering(Workbench):
-    """A workbench that keeps what each step came to."""
-
-    states: list
-
-    def apply(self, node, before, origin=None) -> State:
-        after = super().apply(node, before, origin)
-        self.states.append((node, after))
-        return after
-
-
 @pytest.mark.parametrize("rewind", [0, 7])
 def test_after_a_rewind_every_surviving_weight_is_what_it_was_bit_for_bit(tmp_path: Path, monkeypatch, rewind) -> None:
-    kept = type("Kept", (Remembering,), {"states": []})
-    monkeypatch.setattr(inline, "Workbench", kept)
+    states: list[tuple[Node, State]] = []
+    apply = runner.apply
+
+    def remembered(bench: Workbench, node: Node, before: State | None, origin: State | None = None) -> State:
+        states.append((node, apply(bench, node, before, origin)))
+        return states[-1][1]
+
+    monkeypatch.setattr(runner, "apply", remembered)
     request = Request(("toy",), ("imp",), parse_grid("l=1:4:1"), pruner_settings={"rewind": str(rewind)})
     api.execute(make(request), Store(tmp_path, create=True), api.Execution(threads=1), "float32", api.Silent())
     point = next(
-        state for node, state in kept.states
+        state for node, state in states
         if (isinstance(node.step, Init) if rewind == 0 else isinstance(node.step, Train) and node.step.to == rewind)
     )  # fmt: skip
-    rewound = [(node, state) for node, state in kept.states if isinstance(node.step, Rewind)]
+    rewound = [(node, state) for node, state in states if isinstance(node.step, Rewind)]
     assert len(rewound) == 4
     for _, state in rewound:
         assert state.masks
