@@ -85,8 +85,8 @@ class Task(Protocol):
     metrics: ClassVar[Sequence[Metric]]
     """The first is the one that tables lead with."""
     presets: ClassVar[Mapping[str, Preset]]
-    notes: ClassVar[Sequence[str]]
-    """Sentences that belong under every table of this task."""
+    notes: Sequence[str]
+    """Sentences that belong under every table of this task; of an open task, with its options."""
 
     def __init__(self, files: Files, options: Any) -> None: ...
 

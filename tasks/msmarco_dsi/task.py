@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tasks.msmarco_dsi.tokens import Tokens
     from tasks.ranking import Ranking
 
+INDEXED = "Only the passages counted above are indexed: figures compare with nothing measured on the full collection."
+BODY = "Prunable: attention and feed-forward weights of encoder and decoder; embeddings and output layer stay dense."
+CAPPED = "R@1000 is capped by the run's depth, and under beam search by the beams."
 EVALUATION_BATCH = 128
 """Dev queries at a time; changes no ranking."""
 
@@ -49,15 +52,13 @@ class MsMarcoDsi:
         Metric(name) for name in ("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10")
     )
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
-    notes: ClassVar[Sequence[str]] = (
-        "Only the passages counted above are indexed: figures compare with nothing measured on the full collection.",
-        "Prunable: attention and feed-forward weights of encoder and decoder; embeddings and output layer stay dense.",
-        "R@1000 is capped by the run's depth, and under beam search by the beams.",
-    )
+    notes: Sequence[str] = (INDEXED, BODY, CAPPED)
 
     def __init__(self, files: Files, options: Options) -> None:
         self.files = files
         self.options = options
+        if options.prune_embeddings:
+            self.notes = (INDEXED, CAPPED)
 
     @staticmethod
     def sample() -> Mapping[str, bytes]:
