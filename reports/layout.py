@@ -138,6 +138,7 @@ def footer(table: Table) -> list[str]:
         found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
     if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
         found.append("A figure without ± is of one seed.")
+    found += _undecided(table)
     failures = [(row, record) for row in rows for record in row.failures]
     for row, record in failures[:SHOWN_FAILURES]:
         found.append(f"✗ {row.label} at {record.goal_name}, seed {record.seed}: {why(record.failure)}")
@@ -147,6 +148,37 @@ def footer(table: Table) -> list[str]:
         found.append(f"{table.repeated} records repeat the seed of a line under another key and are left out.")
     found += [f"{baseline.label}: {baseline.note}" for baseline in table.baselines if baseline.note]
     return [*found, *table.notes, FLOPS_NOTE]
+
+
+BASELINE = "random"
+"""The pruner that any other must beat."""
+UNHURT = 0.01
+"""Share of the dense metric that random pruning may lose and still be said to lose nothing."""
+
+
+def _undecided(table: Table) -> list[str]:
+    """A sentence where random pruning keeps the dense metric: there the table cannot tell criteria apart."""
+    dense = [row for row in table.rows if row.dense]
+    if len(dense) != 1 or not table.metrics:
+        return []
+    lead = table.metrics[0]
+    best = dense[0].metrics.get(lead.name)
+    if best is None:
+        return []
+    sign = 1 if lead.higher_is_better else -1
+    kept = [
+        row.target
+        for row in table.rows
+        if row.pruner == BASELINE and row.target and lead.name in row.metrics
+        and sign * (row.metrics[lead.name].mean - best.mean) >= -UNHURT * abs(best.mean)
+    ]  # fmt: skip
+    if not kept:
+        return []
+    where = ", ".join(f"{target:g}" for target in sorted(set(kept)))
+    return [
+        f"At {where} random pruning keeps {1 - UNHURT:.0%} of the dense {lead.name} or more: what is pruned matters "
+        "little there, and the table does not tell criteria apart."
+    ]
 
 
 def why(failure: object) -> str:

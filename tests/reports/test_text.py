@@ -79,6 +79,15 @@ def test_a_tiny_total_sparsity_reads_zero_and_is_explained():
     assert "Prunable: 1,000 of 4,000 parameters." in drawn
 
 
+def test_where_random_pruning_loses_nothing_the_table_says_so():
+    keeps = make_record("random", 0.5, metrics={"accuracy": 0.895, "loss": 0.3})
+    loses = make_record("random", 0.9, metrics={"accuracy": 0.88, "loss": 0.3})
+    said = " ".join(text.render(tables([make_record(), keeps, loses, make_record("grasp", 0.9)])).split())
+    # 0.895 is 99.4 % of the dense 0.9, 0.88 is 97.8 %
+    assert "At 0.5 random pruning keeps 99% of the dense accuracy or more" in said
+    assert "random pruning keeps" not in text.render(tables([make_record(), loses]))
+
+
 def test_flops_are_never_called_a_speed_up():
     flat = " ".join(text.render(tables([make_record()])).split())
     assert "FLOPs are theoretical" in flat
