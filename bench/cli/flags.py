@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -51,11 +53,32 @@ Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
 Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
 
-REQUEST = frozenset(
-    {"task", "pruner", "grid", "seeds", "preset", "model", "data", "when", "allocation", "structure", "epochs"}
-    | {"steps", "batch_size", "lr", "recover", "prune_embeddings", "exclude", "rewind", "score_after", "set_"}
-    | {"dtype", "config", "out"}
-)
+FLAGS: dict[str, Any] = {
+    "task": Tasks,
+    "pruner": Pruners,
+    "grid": Grid,
+    "seeds": Seeds,
+    "preset": PresetName,
+    "model": Model,
+    "data": Data,
+    "when": When,
+    "allocation": Allocation,
+    "structure": Structure,
+    "epochs": Epochs,
+    "steps": Steps,
+    "batch_size": BatchSize,
+    "lr": LearningRate,
+    "recover": Recover,
+    "prune_embeddings": PruneEmbeddings,
+    "exclude": Exclude,
+    "rewind": Rewind,
+    "score_after": ScoreAfter,
+    "set_": Set,
+    "dtype": Dtype,
+    "config": Config,
+    "out": Out,
+}
+"""The flags that describe a grid, by parameter name, in the order of the help."""
 
 _SHORTHANDS = {
     "model": ("model",),
@@ -69,8 +92,28 @@ _SHORTHANDS = {
 """Flags that are short for settings."""
 
 
+def takes_grid(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb all of ``FLAGS``; it is called with the request and the results folder that they describe, then with
+    what its own flags say."""
+    hints = get_type_hints(verb, include_extras=True)
+    own = list(signature(verb).parameters.values())[2:]
+
+    @wraps(verb)
+    def taking(**values: Any) -> None:
+        asked, folder = request({name: values.pop(name) for name in FLAGS})
+        verb(asked, folder, **values)
+
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in FLAGS.items()
+    ]
+    parameters += [one.replace(kind=keyword, annotation=hints[one.name]) for one in own]
+    taking.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    taking.__annotations__ = {one.name: one.annotation for one in parameters}
+    return taking
+
+
 def request(given: Mapping[str, Any]) -> tuple[Request, str]:
-    """The request that the flags (by the names in ``REQUEST``) and their TOML file describe, and the results folder."""
+    """The request that the flags (by the names in ``FLAGS``) and their TOML file describe, and the results folder."""
     values = _with_config(given)
     for name in ("task", "pruner"):
         if not values.get(name):
@@ -114,7 +157,7 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
-    known = sorted(name.rstrip("_").replace("_", "-") for name in REQUEST - {"config"})
+    known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config"})
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name.replace("_", "-") not in known:

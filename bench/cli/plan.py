@@ -10,6 +10,7 @@ import typer
 
 from bench.cli import flags
 from bench.cli.output import write, write_json
+from bench.grid import Request
 from bench.steps import AdaptiveCut, Cut, Evaluate, Rewind, Score, Train
 
 if TYPE_CHECKING:
@@ -18,34 +19,13 @@ if TYPE_CHECKING:
     from bench.tree import Node, Plan
 
 
+@flags.takes_grid
 def plan(
-    task: flags.Tasks = None,
-    pruner: flags.Pruners = None,
-    grid: flags.Grid = None,
-    seeds: flags.Seeds = None,
-    preset: flags.PresetName = None,
-    model: flags.Model = None,
-    data: flags.Data = None,
-    when: flags.When = None,
-    allocation: flags.Allocation = None,
-    structure: flags.Structure = None,
-    epochs: flags.Epochs = None,
-    steps: flags.Steps = None,
-    batch_size: flags.BatchSize = None,
-    lr: flags.LearningRate = None,
-    recover: flags.Recover = None,
-    prune_embeddings: flags.PruneEmbeddings = None,
-    exclude: flags.Exclude = None,
-    rewind: flags.Rewind = None,
-    score_after: flags.ScoreAfter = None,
-    set_: flags.Set = None,
-    dtype: flags.Dtype = None,
-    config: flags.Config = None,
-    out: flags.Out = None,
+    request: Request,
+    folder: str,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the tree of steps of a grid, its cost in training steps, and how much of it is done."""
-    request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
     from bench.plan import make
 
     made = make(request)

@@ -13,36 +13,17 @@ import typer
 from bench.cli import flags
 from bench.cli.output import write
 from bench.cli.report import FORMATS, check_format, rendered, terminal_width
+from bench.grid import Request
 
 if TYPE_CHECKING:
     from bench.store import Store
     from bench.tree import Plan
 
 
+@flags.takes_grid
 def run(
-    task: flags.Tasks = None,
-    pruner: flags.Pruners = None,
-    grid: flags.Grid = None,
-    seeds: flags.Seeds = None,
-    preset: flags.PresetName = None,
-    model: flags.Model = None,
-    data: flags.Data = None,
-    when: flags.When = None,
-    allocation: flags.Allocation = None,
-    structure: flags.Structure = None,
-    epochs: flags.Epochs = None,
-    steps: flags.Steps = None,
-    batch_size: flags.BatchSize = None,
-    lr: flags.LearningRate = None,
-    recover: flags.Recover = None,
-    prune_embeddings: flags.PruneEmbeddings = None,
-    exclude: flags.Exclude = None,
-    rewind: flags.Rewind = None,
-    score_after: flags.ScoreAfter = None,
-    set_: flags.Set = None,
-    dtype: flags.Dtype = None,
-    config: flags.Config = None,
-    out: flags.Out = None,
+    request: Request,
+    folder: str,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Intra-op threads, recorded: results can differ in the last bits.")
@@ -57,7 +38,6 @@ def run(
     format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""
-    request, folder = flags.request({name: value for name, value in locals().items() if name in flags.REQUEST})
     from bench.api import Execution, check_measures, execute, pending
     from bench.cli.plan import stored, summary, text_of
     from bench.cli.progress import Progress
