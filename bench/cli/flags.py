@@ -103,9 +103,8 @@ def takes_grid(verb: Callable[..., None]) -> Callable[..., None]:
         asked, folder = request({name: values.pop(name) for name in FLAGS})
         verb(asked, folder, **values)
 
-    parameters = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in FLAGS.items()
-    ]
+    keyword = Parameter.KEYWORD_ONLY
+    parameters = [Parameter(name, keyword, default=None, annotation=kind) for name, kind in FLAGS.items()]
     parameters += [one.replace(kind=keyword, annotation=hints[one.name]) for one in own]
     taking.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     taking.__annotations__ = {one.name: one.annotation for one in parameters}
