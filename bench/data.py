@@ -211,8 +211,18 @@ def find(dataset: str, required: Sequence[str], data: str | None) -> Files | Non
                 mend=f"Put the official files of {dataset} there, or leave --data out to use the embedded sample.",
             )
         return found
+    _check_root(dataset, required)
     roots = [Path(os.environ["BENCH_DATA"])] if os.environ.get("BENCH_DATA") else []
     return next(filter(None, (_below(root, dataset, required) for root in [*roots, cache_folder() / "data"])), None)
+
+
+def _check_root(dataset: str, required: Sequence[str]) -> None:
+    """Raises ``UsageError`` where ``$BENCH_DATA`` is set and is no folder, or lacks the data set: a misspelt name must
+    not mean a night on the sample."""
+    named = os.environ.get("BENCH_DATA")
+    if named and _below(Path(named), dataset, required) is None:
+        wrong = f"lacks {dataset}" if Path(named).is_dir() else "is no folder"
+        raise UsageError(wrong, where=f"BENCH_DATA={named}", mend="Mend it, or give --data (a folder, or 'sample').")
 
 
 def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:

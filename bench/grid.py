@@ -116,7 +116,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first = int(match[1])
         last = int(match[2] or first)
         if last < first or last - first >= _MOST_VALUES:
-            raise UsageError("an empty or endless range", where=f"--seeds {text}", mend="Give FIRST-LAST.")
+            raise UsageError(
+                "an empty or endless range", where=f"--seeds {text}", mend="Give FIRST-LAST, up to 10,000."
+            )
         seeds.extend(seed for seed in range(first, last + 1) if seed not in seeds)
     return tuple(seeds)
 

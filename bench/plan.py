@@ -18,7 +18,6 @@ from bench.steps import (
     Evaluate,
     Init,
     Path,
-    Schedule,
     Train,
     keys,
     root_key,
@@ -26,6 +25,7 @@ from bench.steps import (
 from bench.structures import check_target, check_task
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget, Pruner
+from tasks.base import Preset
 
 
 def make(request: Request) -> Plan:
@@ -34,6 +34,8 @@ def make(request: Request) -> Plan:
         raise UsageError(
             "no such number type", where=f"--dtype {request.dtype}", mend=f"There is: {', '.join(DTYPES)}."
         )
+    if any(not isinstance(seed, int) or seed < 0 for seed in request.seeds):
+        raise UsageError(f"a seed of {min(request.seeds)}", mend="Give whole numbers, 0 or more.")
     pruners = _pruners(request)
     cells: list[tuple[str, Cell]] = []
     tasks = [open_task(name, request) for name in request.tasks]
@@ -57,22 +59,27 @@ def open_task(name: str, request: Request) -> OpenTask:
             f"the task {name!r} has no preset {preset_name!r}",
             mend=registry.suggestion(preset_name, list(kind.presets)),
         )
-    preset = override(kind.presets[preset_name], request.settings)
+    try:
+        preset = override(kind.presets[preset_name], request.settings)
+    except UsageError as error:
+        raise UsageError(error.what, where=f"{name}, {error.where}", mend=error.mend) from error
     task = kind(files if files is not None else Memory(name, kind.sample()), preset.options)
-    examples = task.examples()
-    train, recover = _resolved_schedule(preset.train, examples), _resolved_schedule(preset.recover, examples)
-    budget = Budget(train, recover, preset.score_batches, preset.score_batch_size)
-    return OpenTask(task, name, preset_name, preset, budget, asdict(task.identity()))
+    return OpenTask(task, name, preset_name, preset, _budget(preset, task.examples()), asdict(task.identity()))
 
 
-def _resolved_schedule(schedule: Schedule, examples: int) -> Schedule:
-    resolved = schedule.resolved(examples)
-    if resolved.length < 0 or resolved.batch_size < 1 or not resolved.lr >= 0:
-        raise UsageError(
-            f"a schedule of {resolved.length} steps of {resolved.batch_size} examples at learning rate {resolved.lr}",
-            mend="Give steps >= 0, a batch size >= 1 and a learning rate >= 0.",
-        )
-    return resolved
+def _budget(preset: Preset, examples: int) -> Budget:
+    """The preset's schedules in steps. Raises ``UsageError`` for a setting that cannot be."""
+    for part in ("train", "recover"):
+        problem = getattr(preset, part).problem()
+        if problem:
+            raise UsageError(problem, where=f"{part} schedule")
+    for name in ("score_batches", "score_batch_size"):
+        if getattr(preset, name) < 1:
+            raise UsageError(f"{name} is {getattr(preset, name)}: give 1 or more")
+    return Budget(
+        preset.train.resolved(examples), preset.recover.resolved(examples), preset.score_batches,
+        preset.score_batch_size,
+    )  # fmt: skip
 
 
 def _pruners(request: Request) -> list[Pruner]:
@@ -123,7 +130,7 @@ def _identity(task: OpenTask, seed: int, dtype: str) -> dict[str, object]:
     options = {name: value for name, value in asdict(task.preset.options).items() if name not in apart}
     return {
         "task": task.name,
-        "version": task.task.version,
+        "version": registry.edition("tasks", task.name, type(task.task), task.task.version),
         "options": options,
         "data": task.data["digest"],
         "model": task.model,

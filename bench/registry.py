@@ -9,10 +9,14 @@ one-shot recipe, so that a new criterion is one file and one entry-point line.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import inspect
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("tasks", "pruners", "allocations", "structures", "rules", "learners")
 
+OURS = "prunebench"
+"""The distribution whose versions are kept by hand."""
 GROUPED = "N:M"
 """Registered name of the structure that stands for all of ``2:4``, ``1:4`` and so on."""
 _GROUPED = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
@@ -109,7 +115,25 @@ def pruner(name: str) -> Pruner:
     from pruners.base import Pruner, one_shot_with
 
     found = load("pruners", name)
-    return found if isinstance(found, Pruner) else one_shot_with(name, found)
+    if isinstance(found, Pruner):
+        return found
+    for attribute in ("score", "version", "iterations", "needs_data"):
+        if not hasattr(found, attribute):
+            raise UsageError(
+                f"the pruner {name!r} of {_distribution(_entry('pruners', name))} has no {attribute!r}",
+                mend="pruners/base.py says what a criterion offers.",
+            )
+    made = one_shot_with(name, found)
+    return replace(made, version=edition("pruners", name, found, made.version))
+
+
+def edition(group: str, name: str, found: type, version: int | str) -> int | str:
+    """``version``, and for a plug-in of another distribution a digest of its module's source: results of an edited
+    plug-in are not those of the one before."""
+    source = inspect.getsourcefile(found)
+    if source is None or _distribution(_entry(group, name)) == OURS:
+        return version
+    return f"{version}+{hashlib.sha256(Path(source).read_bytes()).hexdigest()[:8]}"
 
 
 def criterion(name: str) -> Criterion:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
+from bench.errors import CellError, UsageError
 from bench.masks import apply_, cut
 from bench.steps import Score
 
@@ -38,10 +38,10 @@ def score(
                 where=f"criterion {step.criterion!r}",
                 mend="Give the Score step the sparsity of the Cut that follows it.",
             )
-        scores = criterion.score(replace(view, masks=_of(masks, view)))
+        scores = _scored(step, criterion, replace(view, masks=_of(masks, view)))
         masks = cut(scores, masks, 1 - (1 - step.sparsity) ** (done / step.iterations), allocation, structure)
         apply_(parameters, masks)
-    scores = criterion.score(replace(view, masks=_of(masks, view)))
+    scores = _scored(step, criterion, replace(view, masks=_of(masks, view)))
     return (
         {name: values.detach().contiguous() for name, values in scores.items()},
         {name: mask.contiguous() for name, mask in masks.items()},
@@ -51,3 +51,20 @@ def score(
 def _of(masks: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
     """The masks of the weights that a criterion scores: a structure may have masked biases along with them."""
     return {name: mask for name, mask in masks.items() if name in view.weights}
+
+
+def _scored(step: Score, criterion: Criterion, view: View) -> Mapping[str, Tensor]:
+    """The criterion's scores. Raises ``CellError`` where they are not one tensor a weight, of its shape."""
+    scores = criterion.score(view)
+    where, mend = f"criterion {step.criterion!r}", "Its score() gives a dict: one tensor a weight, of its shape."
+    if not isinstance(scores, Mapping):
+        raise CellError(f"returned {type(scores).__name__}", where=where, mend=mend)
+    missing = [name for name in view.weights if name not in scores]
+    if missing:
+        raise CellError(f"returned no scores of {missing[0]}", where=where, mend=mend)
+    for name, weight in view.weights.items():
+        shape = getattr(scores[name], "shape", None)
+        if shape != weight.shape:
+            said = type(scores[name]).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise CellError(f"returned {said} for {name} of shape {tuple(weight.shape)}", where=where, mend=mend)
+    return {name: scores[name] for name in view.weights}

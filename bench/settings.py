@@ -21,6 +21,9 @@ T = TypeVar("T", bound="DataclassInstance")
 def override(preset: Preset, settings: Mapping[str, str]) -> Preset:
     """``preset`` with ``settings`` (name to text): ``train.X`` and ``recover.X`` change a schedule, ``score_batches``
     and ``score_batch_size`` the scoring, any other name an option of the task."""
+    for part in ("train", "recover"):
+        if {f"{part}.steps", f"{part}.epochs"} <= settings.keys():
+            raise UsageError("both steps and epochs are given", where=f"{part} schedule", mend="Give one of them.")
     for name, text in settings.items():
         part, dot, field = name.partition(".")
         if dot and part in ("train", "recover"):

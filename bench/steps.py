@@ -23,6 +23,10 @@ SEMANTICS = 1
 """Version of what the steps mean. Raised when the harness would compute something else for the same path."""
 
 
+OPTIMIZERS = ("adam", "adamw", "sgd")
+DECAYS = ("constant", "linear", "cosine", "milestones")
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How to train: length, batches, optimiser and learning rate. Part of every key it appears in.
@@ -52,6 +56,26 @@ class Schedule:
     """Largest global gradient norm, or None."""
     stream: str = "train"
     """Names the random streams (data order, dropout), so that a second phase sees other batches than the first."""
+
+    def problem(self) -> str | None:
+        """What of the settings cannot be, or None."""
+        numbers = {"lr": self.lr, "eps": self.eps, "momentum": self.momentum, "weight_decay": self.weight_decay}
+        numbers |= {"floor": self.floor, "gamma": self.gamma, "epochs": self.epochs or 0, "clip": self.clip or 0}
+        for name, value in numbers.items():
+            if not (math.isfinite(value) and value >= 0):
+                return f"{name} is {value}: give a finite number, 0 or more"
+        whole = {"steps": (self.steps or 0, 0), "warmup": (self.warmup, 0), "batch_size": (self.batch_size, 1)}
+        for name, (count, least) in whole.items():
+            if count < least:
+                return f"{name} is {count}: give {least} or more"
+        if self.clip == 0:
+            return "clip is 0: give a positive number, or none"
+        if not all(0 <= beta < 1 for beta in self.betas) or len(self.betas) != 2:
+            return f"betas are {self.betas}: give two numbers from 0 to below 1"
+        for name, chosen, known in (("optimizer", self.optimizer, OPTIMIZERS), ("decay", self.decay, DECAYS)):
+            if chosen not in known:
+                return f"{name} is {chosen!r}: give one of {', '.join(known)}"
+        return None
 
     def resolved(self, examples: int) -> Schedule:
         """The same schedule in steps, for a training set of ``examples``."""
@@ -106,7 +130,7 @@ class Learner:
     """A registered rule that learns masks while the weights are trained (movement pruning, say)."""
 
     name: str
-    version: int
+    version: int | str
     sparsity: float
     """What it heads for; the ``Cut`` that follows its training lands there exactly."""
     options: Options = ()
@@ -137,7 +161,7 @@ class Score:
     """
 
     criterion: str
-    version: int
+    version: int | str
     batches: int
     batch_size: int
     iterations: int = 1

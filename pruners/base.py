@@ -139,7 +139,7 @@ class Pruner:
     when: str = "init"
     """``init``: cut before training; ``trained``: cut the dense model once, then recover."""
     iterations: int = 1
-    version: int = 1
+    version: int | str = 1
     needs_data: bool = True
     """Whether the criterion looks at scoring batches; where not, their number stays out of the key."""
     recovers: bool = True

@@ -90,6 +90,12 @@ def one_shot(pruner: Pruner, target: float, budget: Budget) -> Path:
         whole = tuple(_train(budget.train))
         return (*_train(budget.train, after), *_cut(pruner, target, budget), *whole) if target else whole
     if pruner.when == "trained":
+        if options.score_after:
+            raise UsageError(
+                "is for a cut at init",
+                where=f"--score-after {options.score_after}",
+                mend="Leave it or --when trained out.",
+            )
         recovery = _train(budget.recover) if pruner.recovers else ()
         return (*_train(budget.train), *_cut(pruner, target, budget), *recovery)
     raise UsageError(
@@ -103,6 +109,7 @@ def train_prune_recover(pruner: Pruner, target: float, budget: Budget) -> Path:
     The recipe of "A pruning-based deep learning approach for information retrieval" (tables 2 and 3: 25 epochs in all
     for dense and pruned alike), which does not say when it cuts.
     """
+    _only_trained(pruner)
     share = _options(pruner, TrainPruneRecover).cut_at
     if not 0 < share < 1:
         raise UsageError(f"cut_at is {share}", where=f"pruner {pruner.name!r}", mend="Give a share between 0 and 1.")
@@ -147,6 +154,7 @@ def lottery(pruner: Pruner, target: float, budget: Budget) -> Path:
     again: level L has density (1 - rate)^L. A target between two levels is reached by a last, smaller cut. All
     targets share the levels on their way.
     """
+    _only_trained(pruner)
     options = _options(pruner, Iterative)
     schedule = budget.train
     point = round(schedule.length / 20) if options.rewind is None else options.rewind
@@ -160,6 +168,7 @@ def lottery(pruner: Pruner, target: float, budget: Budget) -> Path:
 def iterative(pruner: Pruner, target: float, budget: Budget) -> Path:
     """Iterative pruning of the trained model without rewinding (Han et al. 2015): cut ``rate`` of what remains,
     recover, and again. Each recovery is a schedule of its own."""
+    _only_trained(pruner)
     steps: list[Step] = [*_train(budget.train)]
     for number, sparsity in enumerate(levels(_options(pruner, Iterative).rate, target), start=1):
         steps += [*_cut(pruner, sparsity, budget), *_train(budget.recover.renamed(f"{budget.recover.stream} {number}"))]
@@ -181,6 +190,7 @@ def levels(rate: float, target: float) -> Iterator[float]:
 def adaptive(pruner: Pruner, target: float, budget: Budget) -> Path:
     """Sparsity-informed adaptive pruning (Diao et al. 2023, algorithm 1): train, cut what the PQ Index of the trained
     weights allows, rewind to the initial weights, and again. ``target`` counts iterations."""
+    _only_trained(pruner)
     options = _options(pruner, Adaptive)
     if not 0 < options.p < options.q or not 0 <= options.beta <= 1 or options.gamma < 0 or options.eta < 0:
         raise UsageError(
@@ -197,6 +207,7 @@ def adaptive(pruner: Pruner, target: float, budget: Budget) -> Path:
 def learned(pruner: Pruner, target: float, budget: Budget) -> Path:
     """Movement pruning (Sanh et al. 2020): of the trained model, masks are learned along the recovery; the final cut
     takes the scores that were learned."""
+    _only_trained(pruner)
     options = tuple(sorted(vars(_options(pruner, Movement)).items()))
     learner = Learner(
         pruner.criterion, pruner.version, target, (*options, ("allocation", pruner.allocation)), pruner.exclude
@@ -208,6 +219,13 @@ def learned(pruner: Pruner, target: float, budget: Budget) -> Path:
         Train(budget.recover, budget.recover.length, learner),
         Cut(target, pruner.allocation, pruner.structure),
     )
+
+
+def _only_trained(pruner: Pruner) -> None:
+    if pruner.when != "trained":
+        raise UsageError(
+            "trains before it cuts, and has no other way", where=f"pruner {pruner.name!r}", mend="Leave --when out."
+        )
 
 
 def _train(schedule: Schedule, to: int | None = None) -> tuple[Step, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -13,13 +13,17 @@ import typer
 
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
-from bench.registry import suggestion
+from bench.registry import pruner, suggestion
 
 Tasks = Annotated[str | None, typer.Option("--task", "-t", help="One task or several, comma-separated.")]
 Pruners = Annotated[str | None, typer.Option("--pruner", "-p", help="One pruner or several, comma-separated.")]
 Grid = Annotated[
     str | None,
-    typer.Option("--grid", "-g", help="Sparsities 0.5,0.8 or 0.5:0.95:0.05, densities d=0.1, exponents c=0,0.5,1,2."),
+    typer.Option(
+        "--grid",
+        "-g",
+        help="Sparsities 0.5,0.8 or 0.5:0.9:0.1, densities d=0.1, exponents c=0.5,1, levels l=1:10:1.",
+    ),
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="0, 0,1,5 or 0-2.")]
 PresetName = Annotated[
@@ -114,6 +118,8 @@ def takes_grid(verb: Callable[..., None]) -> Callable[..., None]:
 def request(given: Mapping[str, Any]) -> tuple[Request, str]:
     """The request that the flags (by the names in ``FLAGS``) and their TOML file describe, and the results folder."""
     values = _with_config(given)
+    if values.get("out") == "":
+        raise UsageError("is empty", where="--out", mend="Give the folder for the results, or leave it out.")
     for name in ("task", "pruner"):
         if not values.get(name):
             raise UsageError(f"no --{name} given", mend=f"'bench list {name}s' shows what there is.")
@@ -124,13 +130,15 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         for setting in names
     }
     settings, pruner_settings = split_settings({**settings, **parse_settings(values.get("set_") or ())})
+    if values.get("recover") is not None:
+        _check_recovers(_names(values["pruner"]), values.get("when"))
     pruner_settings |= {name: str(values[name]) for name in ("rewind", "score_after") if values.get(name) is not None}
     return (
         Request(
             tasks=_names(values["task"]),
             pruners=_names(values["pruner"]),
-            sparsities=parse_grid(values.get("grid") or default_grid(values.get("structure"))),
-            seeds=parse_seeds(values.get("seeds") or "0"),
+            sparsities=parse_grid(values.get("grid", default_grid(values.get("structure")))),
+            seeds=parse_seeds(values.get("seeds", "0")),
             preset=values.get("preset"),
             when=values.get("when"),
             allocation=values.get("allocation"),
@@ -141,8 +149,13 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
             data=values.get("data"),
             dtype=values.get("dtype") or "float32",
         ),
-        values.get("out") or "results",
+        values.get("out", "results"),
     )
+
+
+def _check_recovers(pruners: Sequence[str], when: str | None) -> None:
+    if all((when or pruner(name).when) == "init" for name in pruners):
+        raise UsageError("all asked pruners cut before training", where="--recover", mend="Add --when trained.")
 
 
 def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,8 +175,17 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         if name.replace("_", "-") not in known:
             raise UsageError(f"unknown entry {name!r}", where=path, mend=suggestion(name, known))
         values[name.replace("-", "_")] = _plain(name, value, path)
-    settings = [f"{name}={value}" for name, value in values.pop("set", {}).items()]
+    settings = [f"{name}={value}" for name, value in _flattened(values.pop("set", {}))]
     return {**values, **flags, "set_": [*settings, *flags.get("set_", [])]}
+
+
+def _flattened(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """``train.lr`` alike from ``"train.lr" = 1`` and from ``[set.train]`` with ``lr = 1``."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _plain(name: str, value: Any, path: str) -> Any:

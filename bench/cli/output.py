@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UsageError
+
 BROKEN_PIPE = 141
 """What a shell reports for a program that a closed pipe ended."""
 
@@ -26,6 +28,8 @@ def write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise PipeClosedError from error
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror or error})", where="the output") from error
 
 
 def write_json(value: Any) -> None:

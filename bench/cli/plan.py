@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def plan(
     request: Request,
     folder: str,
+    device: Annotated[str, typer.Option(help="As in 'run': changes nothing of the plan.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="As in 'run': changes nothing of the plan.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the tree of steps of a grid, its cost in training steps, and how much of it is done."""

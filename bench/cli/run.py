@@ -65,7 +65,12 @@ def _print(plan: Plan, store: Store, format_: str) -> None:
     """Prints the table; exit code 1 where a cell failed."""
     records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
     write(rendered(store, records, format_, terminal_width()))
-    if any(record.status == "failed" for record in records):
+    failed = sum(record.status == "failed" for record in records)
+    left = len(plan.cells) - len(records)
+    if left:
+        typer.echo(f"{left} cells are left: the same command without --limit computes them.", err=True)
+    if failed:
+        typer.echo(f"{failed} cells failed and are not tried again unless --retry-failed asks for it.", err=True)
         raise typer.Exit(1)
 
 

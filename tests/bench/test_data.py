@@ -175,7 +175,12 @@ def test_data_sets_are_looked_for_in_the_stated_order(tmp_path: Path, monkeypatc
     assert found(str(tmp_path / "flag")) == flagged
     assert found("sample") is None
     (named / "points.tsv.xz").unlink()
-    assert found() == cached
+    with pytest.raises(UsageError, match=r"BENCH_DATA=.*: lacks toy"):
+        found()
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "misspelt"))
+    with pytest.raises(UsageError, match=r"BENCH_DATA=.*misspelt: is no folder"):
+        found()
+    assert found("sample") is None
 
 
 def test_the_data_sets_own_folder_may_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

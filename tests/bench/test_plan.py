@@ -142,7 +142,7 @@ def test_every_path_starts_with_init_and_ends_with_evaluate() -> None:
         ({"structure": "4:2"}, "Give N:M with 1 <= N < M"),
         ({"structure": "N:M"}, "Say which, for example 2:4."),
         ({"when": "later"}, "Give init or trained"),
-        ({"settings": {"train.steps": "-3"}}, "Give steps >= 0"),
+        ({"settings": {"train.steps": "-3"}}, "steps is -3: give 0 or more"),
         ({"data": "/no/such/folder"}, "no such folder"),
     ],
 )

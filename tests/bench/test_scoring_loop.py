@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.counts import kept
-from bench.errors import UsageError
+from bench.errors import CellError, UsageError
 from bench.scoring import score
 from bench.steps import Score
 from pruners.allocation import global_
@@ -71,3 +71,31 @@ def test_one_pass_cuts_nothing() -> None:
 def test_iterations_without_a_sparsity_are_refused() -> None:
     with pytest.raises(UsageError, match=r"^criterion 'watcher': 4 iterations need a sparsity to head for\."):
         score(Score("watcher", 1, 0, 0, 4), Watcher(), view_of(nn.Sequential(nn.Linear(4, 3))), global_, single)
+
+
+class Returning:
+    """A criterion that returns what it was made with."""
+
+    version, iterations, needs_data = 1, 1, False
+
+    def __init__(self, returned: object) -> None:
+        self.returned = returned
+
+    def score(self, view: View) -> object:
+        return self.returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ([1, 2], "returned list"),
+        ({}, "returned no scores of 0.weight"),
+        ({"0.weight": torch.ones(3)}, r"returned shape (3,) for 0.weight of shape (2, 4)"),
+        ({"0.weight": 1.0}, "returned float for 0.weight"),
+    ],
+)
+def test_scores_that_are_not_a_tensor_a_weight_name_the_criterion(returned: object, says: str) -> None:
+    view = view_of(nn.Sequential(nn.Linear(4, 2)))
+    with pytest.raises(CellError) as caught:
+        score(Score("mine", 1, 0, 0), Returning(returned), view, global_, single)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(f"criterion 'mine': {says}")

@@ -115,6 +115,21 @@ def test_the_python_api_gives_the_same_cells(out: Path, capsys) -> None:
     assert callable(bench.run)  # the submodules that a run imports do not shadow it
 
 
+SETTINGS = [
+    (["--batch-size", "0"], "train schedule: batch_size is 0: give 1 or more"),
+    (["--epochs", "nan"], "epochs is nan: give a finite number"),
+    (["--lr", "inf"], "lr is inf: give a finite number"),
+    (["--set", "train.clip=-1"], "clip is -1.0"),
+    (["--set", "train.warmup=-3"], "warmup is -3: give 0 or more"),
+    (["--set", "train.optimizer=adamx"], "optimizer is 'adamx': give one of adam, adamw, sgd"),
+    (["--set", "train.decay=foo"], "decay is 'foo'"),
+    (["--set", "score_batches=0"], "score_batches is 0: give 1 or more"),
+    (["--epochs", "1", "--steps", "5"], "both steps and epochs are given"),
+    (["--recover", "10"], "all asked pruners cut before training. Add --when trained."),
+    (["--when", "trained", "--score-after", "5"], "is for a cut at init"),
+    (["--out", ""], "--out: is empty"),
+    (["--grid", ""], "neither a number"),
+]
 BAD = [
     (["run", "--task", "toi", "--pruner", "random"], "unknown task 'toi'. Did you mean 'toy'?"),
     (["run", "--task", "toy", "--pruner", "grsp"], "unknown pruner 'grsp'. Did you mean 'grasp'?"),
@@ -134,6 +149,8 @@ BAD = [
     (["run", "--task", "toy", "--pruner", "snip", "--data", "no-such-folder"], "no such folder"),
     (["run", "--task", "toy", "--pruner", "snip", "--grd", "0.5"], "--grd"),
     (["rnu"], "rnu"),
+    (["run", "--task", "toy", "--pruner", "imp", "--when", "init"], "trains before it cuts, and has no other way"),
+    *((["run", "--task", "toy", "--pruner", "snip", *words], says) for words, says in SETTINGS),
 ]
 
 
