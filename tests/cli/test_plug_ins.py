@@ -94,6 +94,43 @@ def test_show_of_a_criterion_tells_its_recipe_and_docstring(toys, capsys):
     assert out["Scores"] == "by the price of the toy."
 
 
+@pytest.mark.parametrize("name", ["gmp", "imp", "iterative", "tpr", "sap", "movement", "soft-movement"])
+def test_show_of_a_recipe_tells_what_is_its_own(name, capsys):
+    cli.main(["show", name])
+    text = capsys.readouterr().out
+    cli.main(["list", "pruners"])
+    listed = capsys.readouterr().out
+    (said,) = [line.split(maxsplit=1)[1] for line in listed.splitlines() if line.startswith(f"  {name} ")]
+    recipe = registry.load("pruners", name).recipe
+    assert said in text
+    assert recipe.__doc__.splitlines()[0].strip() in text
+    assert "A named recipe with" not in text
+    assert not any(line.startswith("iterations") for line in text.splitlines())
+    assert f"--set {name}." in text
+
+
+def test_show_of_a_recipe_tells_defaults_and_meanings_of_all_its_settings(capsys):
+    cli.main(["show", "imp"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["rate", "0.2", *"Share of the remaining weights that one level cuts.".split()] in lines
+    assert any(line[:2] == ["rewind", "none"] for line in lines)
+    cli.main(["show", "sap"])
+    settings = capsys.readouterr().out.split("settings ")[1].splitlines()[1:-1]
+    assert all(len(line.split()) > 4 for line in settings), settings
+
+
+def test_show_of_a_criterion_tells_the_settings_of_its_use(toys, capsys):
+    code, out = run(capsys, "show", "price")
+    assert code == 0
+    assert out["score_after"].startswith("0 ")
+    assert (out["when"], out["structure"]) == ("init", "weights")
+
+
+def test_a_description_is_the_first_sentence_and_not_the_first_line(capsys):
+    cli.main(["list", "rules"])
+    assert capsys.readouterr().out.rstrip().endswith("as many as their PQ Index allows.")
+
+
 def doctored(capsys, monkeypatch, tmp_path: Path, *arguments: str) -> tuple[int, list[str]]:
     """Exit code and lines of a doctor whose allocations and structures are those of the toy registry."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

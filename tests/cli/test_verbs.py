@@ -76,6 +76,20 @@ def test_show_prints_a_cell_found_by_the_start_of_its_key(folder, capsys):
     assert "Cut allocation=global sparsity=0.9 structure=weights" in out
 
 
+def test_show_of_a_failed_cell_leaves_out_what_it_never_came_to(folder, capsys):
+    _, out, _ = run(capsys, "show", make_failure("grasp", 0.9, 1).key, "--out", str(folder))
+    assert "null" not in out and "unknown" not in out
+    names = {line.split("  ")[0] for line in out.splitlines()}
+    assert "target" in names
+    assert not names & {"sparsity", "weights", "FLOPs", "bytes", "mask digest"}
+
+
+def test_names_that_are_suggested_are_named_once(capsys):
+    _, _, err = run(capsys, "show", "zzzzzzzzzz")
+    names = err.split("There is: ")[1].rstrip(".\n").split(", ")
+    assert len(names) == len(set(names))
+
+
 def test_show_lists_layers_and_marks_a_collapsed_one(folder, capsys):
     (key,) = [path.stem for path in (folder / "records").glob("*.json") if "head.weight" in path.read_text()]
     _, out, _ = run(capsys, "show", key, "--out", str(folder))
@@ -107,6 +121,7 @@ REFUSALS = {
     "report FOLDER --output FOLDER/no/x": "--output FOLDER/no/x: cannot be written (No such file or directory).",
     "status FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
     "show grsp": "'grsp' is no task, pruner or key. Did you mean 'grasp'?",
+    "show ab1": "'ab1' is no task or pruner, and too short for a key. Give at least 4 digits.",
     "list prunners": "unknown kind 'prunners'. Did you mean 'pruners'?",
     "doctor --data FOLDER/none": "--data FOLDER/none: no such folder. Give the folder that holds the data sets.",
 }
