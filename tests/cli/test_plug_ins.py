@@ -112,7 +112,7 @@ def test_show_of_a_recipe_tells_what_is_its_own(name, capsys):
 def test_show_of_a_recipe_tells_defaults_and_meanings_of_all_its_settings(capsys):
     cli.main(["show", "imp"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["rate", "0.2", *"Share of the remaining weights that one level cuts.".split()] in lines
+    assert ["rate", "0.2", *["Share", "of", "the", "remaining", "weights", "that", "one", "level", "cuts."]] in lines
     assert any(line[:2] == ["rewind", "none"] for line in lines)
     cli.main(["show", "sap"])
     settings = capsys.readouterr().out.split("settings ")[1].splitlines()[1:-1]

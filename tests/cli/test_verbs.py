@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.api import Result
+from bench.cli.progress import _outcome
 from bench.record import Layer
+from reports.rows import tables
 from tests.factories import make_failure, make_record, make_store
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +60,28 @@ def test_status_counts_cells_and_tells_why_some_failed(folder, capsys):
     assert code == 0
     assert "4: 3 done, 1 failed" in out
     assert "toy-news grasp at 0.9, seed 1: the loss became NaN at step 7 (Train), see logs/toy.txt" in out
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 unfinished training, "), (2, "2 unfinished trainings, ")])
+def test_status_tells_trainings_from_their_steps(folder, capsys, count, said):
+    (folder / "partial").mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / "partial" / f"{number}.safetensors").write_bytes(b"")
+    _, out, _ = run(capsys, "status", str(folder))
+    assert f"{said}kept half-way" in out
+
+
+def test_progress_prints_the_leading_metric_as_the_table_does():
+    record = make_record(metrics={"loss": 0.3, "accuracy": 0.9107})
+    assert _outcome(record) == "toy-news dense 0 seed 0: accuracy 91.07 %"
+    plain = [{"name": "AP", "higher_is_better": True, "percent": False}]
+    assert _outcome(make_record(metrics={"AP": 0.12345}, metric_info=plain)).endswith(": AP 0.1235")
+
+
+def test_a_result_is_short_where_a_shell_shows_it():
+    result = Result([make_record(), make_failure("grasp", 0.9)], tables([make_record()]))
+    assert repr(result) == "<Result: 1 cells done, 1 failed; print() shows the tables>"
+    assert "toy-news" in str(result)
 
 
 def test_status_names_what_was_set_aside(folder, capsys):
