@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ import pytest
 
 from bench import cli, registry
 from bench.cli import doctor
+from bench.data import DataIdentity, Files, columns
 from bench.errors import UsageError
 from bench.steps import Schedule
 from tasks.base import Metric, Preset
@@ -35,6 +37,16 @@ class ToyTask:
         for name, dim in (("smoke", 8), ("paper", 64))
     }
     notes: ClassVar = ("Toys are not data.",)
+
+    def __init__(self, files: Files, options: ToyOptions) -> None:
+        self.files = files
+
+    def identity(self) -> DataIdentity:
+        count = sum(1 for _ in columns(self.files, "toys.csv", 2, what="toy, price", separator=","))
+        return DataIdentity("toys", "whole", {"toys": count}, self.files.digest(self.required))
+
+    def examples(self) -> int:
+        return self.identity().counts["toys"]
 
 
 class ToyCriterion:
@@ -152,7 +164,7 @@ def test_doctor_finds_a_sound_installation_and_says_what_the_sample_stands_in_fo
 
 def test_doctor_names_the_place_of_data_by_the_name_the_user_gave_it(toys, capsys, monkeypatch, tmp_path):
     (tmp_path / "sets" / "toys").mkdir(parents=True)
-    (tmp_path / "sets" / "toys" / "toys.csv").write_text("1\n")
+    (tmp_path / "sets" / "toys" / "toys.csv").write_text("ball,1\n")
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "sets"))
     _, lines = doctored(capsys, monkeypatch, tmp_path)
     assert "ok data of toy $BENCH_DATA: toys" in lines
@@ -164,6 +176,44 @@ def test_doctor_finds_a_folder_without_the_data_wrong(toys, capsys, monkeypatch,
     code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path / "empty"))
     assert code == 1
     assert any(line.startswith("!! data of toy") and "lacks toys/toys.csv" in line for line in lines)
+
+
+def test_doctor_opens_the_data_and_names_the_line_that_is_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "toys.csv").write_text("ball,1\ndoll\n")
+    for arguments in ([], ["--data", str(tmp_path)]):
+        monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+        code, lines = doctored(capsys, monkeypatch, tmp_path, *arguments)
+        assert code == 1
+        assert any(line.startswith("!! data of toy") and "toys.csv, line 2: 1 columns" in line for line in lines)
+
+
+def test_doctor_finds_an_archive_that_was_cut_short_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "toys").mkdir()
+    whole = lzma.compress(b"ball,1\n" * 1000)
+    archive = tmp_path / "toys" / "toys.csv.xz"
+    archive.write_bytes(whole)
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 0, lines
+    archive.write_bytes(whole[: len(whole) // 2])
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 1
+    assert any(line.startswith("!! data of toy") and "damaged or cut short" in line for line in lines)
+
+
+def test_doctor_takes_a_folder_of_one_data_set_for_what_it_is(toys, capsys, monkeypatch, tmp_path):
+    other = type("Books", (ToyTask,), {"dataset": "books", "required": ("books.csv", "index.csv")})
+    toys["tasks"]["book"] = other
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "toys.csv").write_text("ball,1\n")
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 0, lines
+    assert f"ok data of book absent: no books/ in --data {tmp_path}" in lines
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "index.csv").write_text("")
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 1
+    assert any(line.startswith("!! data of book") and "lacks books/books.csv" in line for line in lines)
 
 
 def test_doctor_finds_a_plug_in_that_does_not_load_wrong(toys, capsys, monkeypatch, tmp_path):
