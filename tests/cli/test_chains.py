@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from bench.grid import Request
 from bench.plan import make
 from bench.steps import Cut, Train
 from bench.tree import Node
+from tests.factories import make_record, make_store
 
 SPARSITIES = (0.5, 0.8, 0.9)
 REPEAT = re.compile(r"(\d+) x \[(.*?)\](?=,| >|$)(?:, [\d.]+ to [\d.]+)?")
@@ -83,3 +85,13 @@ def test_iterations_that_are_each_evaluated_are_one_line(capsys):
     assert text == f"Init > 15 x [{level} > AdaptiveCut(pqi) > Rewind(0)] > {level}"
     cli.main(["plan", "--task", "toy", "--pruner", "sap"])
     assert "An Evaluate in a row measures the model and leaves it as it was" in capsys.readouterr().out
+
+
+def test_a_block_counts_the_cells_that_are_done(tmp_path):
+    (root,) = roots("sap", (0.9,))
+    keys = [cell.key for cell in root.cells()]
+    store = make_store(tmp_path, [replace(make_record(), key=key) for key in keys[:3]])
+    (child,) = root.children
+    assert "Rewind(0)], 3 done > Train(40 steps)" in line(chain_from(child)[0], store)
+    finished = make_store(tmp_path, [replace(make_record(), key=key) for key in keys])
+    assert line(chain_from(child)[0], finished).endswith(", 15 done > Train(40 steps) > Evaluate [done]")
