@@ -113,7 +113,7 @@ def _several(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | int | float) else list(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a grid came to: ``print(result)`` shows its tables."""
 
@@ -126,6 +126,10 @@ class Result:
         from reports.text import render
 
         return render(self.tables)
+
+    def __repr__(self) -> str:
+        done = sum(record.status == "done" for record in self.records)
+        return f"<Result: {done} cells done, {len(self.records) - done} failed; print() shows the tables>"
 
 
 def result(plan: Plan, store: Store) -> Result:

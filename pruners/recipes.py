@@ -48,7 +48,7 @@ class Iterative:
     rate: float = 0.2
     """Share of the remaining weights that one level cuts."""
     rewind: int | None = None
-    """Step that weights and learning rate go back to; None: a twentieth of the schedule. 0 is the initial weights."""
+    """Step that weights and learning rate go back to; none: a twentieth of the schedule. 0 is the initial weights."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,19 @@ class Adaptive:
     """Settings of SAP, by the names of its paper (Diao et al. 2023, algorithm 1)."""
 
     iterations: int = 15
+    """Rounds of train, cut and rewind (T); each is a row of the table."""
     scope: Literal["neuron", "layer", "global"] = "neuron"
+    """Whose weights share one PQ Index and are cut together."""
     p: float = 0.5
+    """Lower norm of the index; 0 < p < q."""
     q: float = 1.0
+    """Upper norm of the index."""
     eta: float = 0.0
+    """Raises how much of a vector counts as compressible: m = d (1 + eta)^(-q/(q-p)) (1 - I)^(pq/(q-p)) stay."""
     gamma: float = 1.0
+    """Scales the share that is cut, 1 - m/d."""
     beta: float = 0.9
+    """Largest share of a vector that one round may cut."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Movement:
     """Settings of movement pruning (Sanh et al. 2020, sections 4 and 5)."""
 
     score_lr: float = 1e-2
+    """Learning rate of the scores."""
     warmup: float = 0.1
     """Share of the schedule before the first weight is masked."""
     cooldown: float = 0.3

@@ -68,6 +68,11 @@ def times(value: float | None) -> str:
     return "∞" if math.isinf(value) else f"{_significant(value, 3)}×"
 
 
+def steps(value: float | None) -> str:
+    """``1,832``."""
+    return NOTHING if value is None else f"{round(value):,}"
+
+
 def _significant(value: float, digits: int) -> str:
     whole = len(str(int(abs(value))))
     return f"{value:,.{max(0, digits - whole)}f}"

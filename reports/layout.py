@@ -13,6 +13,9 @@ FLOPS_NOTE = (
     "the density of its weight, all else as it is. They are not a speed-up: dense kernels run zeros at full cost."
 )
 SHOWN_FAILURES = 8
+SHOWN_COLLAPSES = 5
+SHORT_KEY = 8
+"""Digits of a cell's key that footnotes print; ``bench show`` finds the cell by them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Layout:
     others: tuple[Column, ...]
     """The other metrics."""
     cost: tuple[Column, ...]
-    """FLOPs, and the marks."""
+    """FLOPs, training steps where they differ, and the marks."""
     breaks: tuple[int, ...]
     """Lines above which a rule is drawn."""
 
@@ -111,6 +114,8 @@ def layout(table: Table) -> Layout:
         Column(unit, (*(_done(row, figures.flops(row.flops, divisor)) for row in rows), *blank)),
         Column("fewer", (*(_done(row, figures.times(row.times_fewer)) for row in rows), *blank)),
     ]
+    if _budgets_differ(table):
+        cost.append(Column("steps", (*(_done(row, figures.steps(row.train_steps)) for row in rows), *blank)))
     if any(len(row.seeds) != len(table.seeds) for row in rows):
         cost.append(Column("seeds", (*(f"{len(row.seeds)}/{len(table.seeds)}" for row in rows), *blank)))
     if any(row.collapsed or row.failures for row in rows):
@@ -132,8 +137,12 @@ def footer(table: Table) -> list[str]:
         found.append("Prunable: " + "; ".join(f"{prunable:,} of {all_:,} parameters" for prunable, all_ in sizes) + ".")
     if any(row.total_sparsity and round(row.total_sparsity, 4) == 0 for row in rows):
         found.append("A total of 0.0000 is above zero, and below 0.00005.")
-    if any(row.collapsed for row in rows):
-        found.append("†n: n layers collapsed (no weight left, in one seed at least). 'bench show KEY' names them.")
+    if _budgets_differ(table):
+        found.append("steps: training steps on a cell's own path, shared ones included.")
+    if any(row.iteration is not None for row in rows):
+        found.append("#n: the n-th iteration of a pruner that finds its own sparsity.")
+    found += _unreferenced(table)
+    found += _collapses(table)
     if any(row.failures for row in rows):
         found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
     if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
@@ -179,6 +188,40 @@ def _undecided(table: Table) -> list[str]:
         f"At {where} random pruning keeps {1 - UNHURT:.0%} of the dense {lead.name} or more: what is pruned matters "
         "little there, and the table does not tell criteria apart."
     ]
+
+
+def _budgets_differ(table: Table) -> bool:
+    """Whether some rows were trained longer than others, failed ones left aside."""
+    return len({figures.steps(row.train_steps) for row in table.rows if row.seeds}) > 1
+
+
+def _unreferenced(table: Table) -> list[str]:
+    """A sentence where seeds have no difference to dense, and why."""
+    if not table.metrics:
+        return []
+    lead = table.metrics[0].name
+    pruned = [row for row in table.rows if not row.dense and lead in row.metrics]
+    paired = [row.differences[lead].n if lead in row.differences else 0 for row in pruned]
+    if all(pairs == row.metrics[lead].n for row, pairs in zip(pruned, paired, strict=True)):
+        return []
+    failed = any(row.failures for row in table.rows if row.dense)
+    reason = "failed" if failed else "is missing (not computed yet, or its record is damaged)"
+    which = "is empty" if not any(paired) else "leaves out seeds, or is empty,"
+    return [f"Δ dense {which} where the dense reference {reason}."]
+
+
+def _collapses(table: Table) -> list[str]:
+    """What the mark says, and for each line that has it the first cell concerned."""
+    rows = [row for row in table.rows if row.collapses]
+    if not rows:
+        return []
+    cells = [
+        f"†: {row.label} at {row.collapses[0].goal_name} seed {row.collapses[0].seed}: "
+        f"bench show {row.collapses[0].key[:SHORT_KEY]}"
+        for row in rows[:SHOWN_COLLAPSES]
+    ]
+    more = [f"†: and {len(rows) - SHOWN_COLLAPSES} more."] * (len(rows) > SHOWN_COLLAPSES)
+    return ["†n: n layers collapsed (no weight left, in one seed at least). These commands name them:", *cells, *more]
 
 
 def why(failure: object) -> str:

@@ -50,10 +50,13 @@ class Row:
     dense_bytes: float | None
     compressed_bytes: float | None
     train_steps: float | None
+    """Training steps on a cell's own path, shared ones included."""
     parameters: int | None
     prunable: int | None
     collapsed: tuple[str, ...]
     """Layers without a weight left, in one seed at least."""
+    collapses: tuple[Record, ...]
+    """Cells with such a layer, by seed."""
     n: tuple[int, ...]
     """Examples evaluated; several where they differ between seeds."""
     floor: Mapping[str, float] = field(default_factory=dict)
@@ -215,6 +218,7 @@ def _row(label: str, pruner: str, target: float, records: Sequence[Record], dens
         parameters=first.parameters,
         prunable=first.prunable,
         collapsed=tuple(dict.fromkeys(name for record in done for name in record.collapsed_layers)),
+        collapses=tuple(record for record in done if record.collapsed_layers),
         n=tuple(sorted({record.n for record in done})),
         floor=_means([record.notes.get("floor", {}) for record in done]),
     )

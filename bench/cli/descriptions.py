@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import textwrap
 from itertools import pairwise
 from pathlib import Path
@@ -16,21 +17,21 @@ HOPS = 4
 def describe(target: str) -> str:
     """First sentence about the object at ``module:name``; empty where its source does not tell.
 
-    A class's ``title``, else its docstring's first line; of an instance the string below its assignment.
+    A class's ``title``, else its docstring's first sentence; of an instance that of the string below its assignment.
     """
     module, _, name = target.partition(":")
     return _describe(module, name.split(".")[0], HOPS)
 
 
 def fields(found: type) -> dict[str, str]:
-    """First line of the string below each field of a dataclass; of a class without source nothing."""
+    """First sentence of the string below each field of a dataclass; of a class without source nothing."""
     try:
         parsed = ast.parse(textwrap.dedent(inspect.getsource(found))).body[0]
     except (OSError, TypeError, SyntaxError):
         return {}
     body = parsed.body if isinstance(parsed, ast.ClassDef) else []
     return {
-        name: _first_line(_string(following))
+        name: _sentence(_string(following))
         for node, following in pairwise(body)
         if isinstance(node, ast.AnnAssign) and _string(following)
         for name in _targets(node)
@@ -47,9 +48,9 @@ def _describe(module: str, name: str, hops: int) -> str:
         return ""
     for index, node in enumerate(body):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return _title(node) or _first_line(ast.get_docstring(node))
+            return _title(node) or _sentence(ast.get_docstring(node))
         if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):
-            return _first_line(_string(body[index + 1]) if index + 1 < len(body) else None)
+            return _sentence(_string(body[index + 1]) if index + 1 < len(body) else None)
         if isinstance(node, ast.ImportFrom) and hops:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
@@ -104,5 +105,8 @@ def _string(node: ast.stmt) -> str | None:
     return None
 
 
-def _first_line(text: str | None) -> str:
-    return text.strip().split("\n", 1)[0].strip() if text else ""
+def _sentence(text: str | None) -> str:
+    """The first sentence, its lines joined; the whole first paragraph where none ends within it."""
+    paragraph = " ".join(inspect.cleandoc(text).strip().split("\n\n", 1)[0].split()) if text else ""
+    # Abbreviations ("et al. 2015", "eq. 3") end no sentence: what follows the end begins with a capital.
+    return re.split(r"(?<=\.)(?<!et al\.) (?=[A-Z\"`])", paragraph, maxsplit=1)[0]

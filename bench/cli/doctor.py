@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.output import block, write
+
+if TYPE_CHECKING:
+    from tasks.base import Task
 
 DISTRIBUTION = "prunebench"
 EXTRAS = (
@@ -107,23 +110,65 @@ def _plug_ins() -> Iterator[Finding]:
 
 
 def _data(data: str | None) -> Iterator[Finding]:
-    """Each task's data set and the place it was found in, by the name the user knows it by."""
+    """Each task's data set, opened as a run would open it, and its place by the name the user knows it by."""
     from bench import registry
-    from bench.data import find
+
+    names = registry.names("tasks")
+    absent = [name for name in names if _absent(name, data)]
+    for name in names:
+        # A folder need not hold every data set, but one that holds none is not what was meant.
+        if name in absent and len(absent) < len(names):
+            yield Finding(f"data of {name}", f"absent: no {registry.task(name).dataset}/ in --data {data}")
+        else:
+            yield _data_of(name, data)
+
+
+def _absent(name: str, data: str | None) -> bool:
+    """Whether the folder of ``--data`` has none of the task's files; one that has some of them is incomplete."""
+    from bench import registry
+    from bench.data import SAMPLE, Folder
     from bench.errors import BenchError
 
+    if data is None or data == SAMPLE:
+        return False
+    try:
+        task = registry.task(name)
+    except BenchError:
+        return False
+    places = (Folder(Path(data) / task.dataset), Folder(Path(data)))
+    return not any(place.has(file) for place in places for file in task.required)
+
+
+def _data_of(name: str, data: str | None) -> Finding:
+    from bench import registry
+    from bench.errors import BenchError
+
+    about = f"data of {name}"
+    try:
+        task = registry.task(name)
+        where = _opened(task, data)
+    except BenchError as error:
+        return Finding(about, str(error), problem=True)
+    except Exception as error:  # a plug-in's own defect, which the diagnosis names and survives
+        return Finding(about, f"does not open: {type(error).__name__}: {error}", problem=True)
+    if where is not None:
+        return Finding(about, _place(where, data))
     looked = "looked in " + (f"--data {data}" if data else ", ".join(name for name, _ in _roots()))
-    for name in registry.names("tasks"):
-        try:
-            task = registry.task(name)
-            files = find(task.dataset, task.required, data)
-        except BenchError as error:
-            yield Finding(f"data of {name}", str(error), data is not None)
-            continue
-        if files is None:
-            yield Finding(f"data of {name}", f"the embedded sample ({task.dataset}/ is not there: {looked})")
-        else:
-            yield Finding(f"data of {name}", _place(Path(files.where(task.required[0])), data))
+    return Finding(about, f"the embedded sample ({task.dataset}/ is not there: {looked})")
+
+
+def _opened(task: type[Task], data: str | None) -> Path | None:
+    """A file of the data set, once all was read as a run reads it; None for the sample. Raises ``BenchError``."""
+    from bench.data import find
+
+    files = find(task.dataset, task.required, data)
+    if files is None:
+        return None
+    preset = task.presets.get("small") or next(iter(task.presets.values()))
+    opened = task(files, preset.options)
+    opened.identity()
+    opened.examples()
+    return Path(files.where(task.required[0]))
 
 
 def _roots() -> list[tuple[str, Path]]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli import flags
+from bench.cli.chains import chain_from, line
 from bench.cli.output import write, write_json
 from bench.grid import Request
-from bench.steps import AdaptiveCut, Cut, Evaluate, Rewind, Score, Train
 
 if TYPE_CHECKING:
-    from bench.steps import Step
     from bench.store import Store
     from bench.tree import Node, Plan
+
+PASSED = re.compile(r"Evaluate( \[\w+\])?( >|\])")
+"""An evaluation that other steps follow."""
 
 
 @flags.takes_grid
@@ -81,10 +84,15 @@ def text_of(plan: Plan, store: Store | None) -> str:
         counts = ", ".join(f"{count:,} {what}" for what, count in data["counts"].items())
         lines.append(f"{root.task.name} ({root.task.model}, preset {root.task.preset_name})")
         lines.append(f"  data: {data['name']}, {data['kind']}: {counts}")
-        lines += [f"  {line}" for line in _branches(root.node, store)]
+        lines += [f"  {branch}" for branch in _branches(root.node.children, store)]
         if len(seeds) > 1:
             lines.append(f"  the same for each of {len(seeds)} seeds: {', '.join(map(str, seeds))}")
         lines.append("")
+    if any(PASSED.search(drawn) for drawn in lines):
+        lines += [
+            "An Evaluate in a row measures the model and leaves it as it was: what follows goes on from there.",
+            "",
+        ]
     shared, apart = facts["train_steps_shared"], facts["train_steps_cell_by_cell"]
     lines += [
         f"cells                        {facts['cells']:>12,}   done {facts['done']:,}, failed {facts['failed']:,}",
@@ -95,36 +103,10 @@ def text_of(plan: Plan, store: Store | None) -> str:
     return "\n".join(lines)
 
 
-def _branches(node: Node, store: Store | None, indent: str = "") -> Iterator[str]:
-    """The tree below ``node``; a chain of single children is one line."""
-    for index, child in enumerate(node.children):
-        last = index == len(node.children) - 1
-        chain = [child]
-        while len(chain[-1].children) == 1:
-            chain.append(chain[-1].children[0])
-        marks = _mark(chain[-1], store)
-        yield f"{indent}{'└─ ' if last else '├─ '}{' > '.join(map(_named, chain))}{marks}"
-        yield from _branches(chain[-1], store, indent + ("   " if last else "│  "))
-
-
-def _named(node: Node) -> str:
-    step: Step | None = node.step
-    if isinstance(step, Train):
-        return f"Train({node.train_steps:,} steps{', ' + step.learner.name if step.learner else ''})"
-    if isinstance(step, Rewind):
-        return f"Rewind({step.to:,})"
-    if isinstance(step, AdaptiveCut):
-        return f"AdaptiveCut({step.rule})"
-    if isinstance(step, Score):
-        return f"Score({step.criterion}{f', {step.iterations} iterations' if step.iterations > 1 else ''})"
-    if isinstance(step, Cut):
-        unusual = [step.allocation] * (step.allocation != "global") + [step.structure] * (step.structure != "weights")
-        return f"Cut({', '.join([f'{step.sparsity:g}', *unusual])})"
-    return type(step).__name__
-
-
-def _mark(node: Node, store: Store | None) -> str:
-    if not isinstance(node.step, Evaluate) or node.cell is None or store is None:
-        return ""
-    record = store.record(node.cell.key)
-    return f"   [{record.status}]" if record is not None else ""
+def _branches(children: Sequence[Node], store: Store | None, indent: str = "") -> Iterator[str]:
+    """The tree below some node; a row of steps is one line."""
+    for index, child in enumerate(children):
+        last = index == len(children) - 1
+        row, below = chain_from(child)
+        yield f"{indent}{'└─ ' if last else '├─ '}{line(row, store)}"
+        yield from _branches(below, store, indent + ("   " if last else "│  "))

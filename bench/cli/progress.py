@@ -90,5 +90,14 @@ def _outcome(record: Record) -> str:
     cell = f"{record.task} {record.pruner} {record.goal_name} seed {record.seed}"
     if record.failure is not None:
         return f"{cell}: failed at {record.failure.step}: {record.failure.error}"
-    name, value = next(iter(record.metrics.items()), ("", float("nan")))
-    return f"{cell}: {name} {value:.4f}"
+    names = [str(entry["name"]) for entry in record.metric_info if entry["name"] in record.metrics] or [*record.metrics]
+    return f"{cell}: {_measured(record, names[0])}" if names else f"{cell}: done"
+
+
+def _measured(record: Record, name: str) -> str:
+    """``accuracy 91.07 %``: the metric as the table prints it."""
+    from reports.figures import number
+    from reports.rows import MetricInfo
+
+    percent = any(entry["name"] == name and entry.get("percent", False) for entry in record.metric_info)
+    return f"{name} {number(record.metrics[name], MetricInfo(name, percent=percent))}{' %' if percent else ''}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.output import block, pairs, write
+from bench.cli.pruner_page import page, paragraph
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ def show(
         store = Store(out)
         write(_record(found(store, name, out), store))
     else:
-        known = [known for group in registry.GROUPS for known in registry.names(group)]
+        # One name may stand for a pruner and its learner.
+        known = [*dict.fromkeys(known for group in registry.GROUPS for known in registry.names(group))]
+        if set(name) <= HEXADECIMAL:
+            raise UsageError(
+                f"{name!r} is no task or pruner, and too short for a key", mend=f"Give at least {SHORTEST_KEY} digits."
+            )
         raise UsageError(f"{name!r} is no task, pruner or key", mend=registry.suggestion(name, known))
 
 
@@ -52,23 +58,8 @@ def _plug_in(group: str, name: str) -> str:
     if group == "tasks":
         return _task(found, facts)
     if group == "pruners":
-        facts += _pruner_facts(found)
-    return pairs(facts) + _paragraph(found)
-
-
-def _pruner_facts(found: Any) -> list[tuple[str, object]]:
-    from pruners.base import Pruner
-
-    if isinstance(found, Pruner):
-        parts = ("criterion", "when", "allocation", "structure", "iterations", "version")
-        return [(part, getattr(found, part)) for part in parts]
-    needs = "batches of training data" if getattr(found, "needs_data", True) else "no data"
-    return [
-        ("recipe", "one-shot: score and cut once, at init or with --when trained"),
-        ("scores", needs),
-        ("iterations", found.iterations),
-        ("version", found.version),
-    ]
+        return page(name, found, facts)
+    return pairs(facts) + paragraph(found)
 
 
 def _task(found: Any, facts: list[tuple[str, object]]) -> str:
@@ -79,7 +70,7 @@ def _task(found: Any, facts: list[tuple[str, object]]) -> str:
         ("metrics", _directions(found.metrics)),
         ("data", f"{found.dataset}/ with {', '.join(found.required)} (plain, .gz or .xz), else the embedded sample"),
     ]
-    parts = [pairs(facts) + _paragraph(found), _presets(found.presets), _options(found.presets)]
+    parts = [pairs(facts) + paragraph(found), _presets(found.presets), _options(found.presets)]
     parts += ["notes\n" + "".join(f"  {note}\n" for note in found.notes)] if found.notes else []
     return "\n".join(part for part in parts if part)
 
@@ -129,13 +120,6 @@ def _options(presets: Any) -> str:
     return f"options\n{pairs([*told.items()], indent=2)}" if told else ""
 
 
-def _paragraph(found: Any) -> str:
-    import inspect
-
-    text = inspect.getdoc(found if inspect.isclass(found) or inspect.isfunction(found) else type(found))
-    return f"\n{text}\n" if text else ""
-
-
 def found(store: Store, prefix: str, out: Path) -> Record:
     """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several."""
     matching = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
@@ -151,24 +135,16 @@ def found(store: Store, prefix: str, out: Path) -> Record:
 
 
 def _record(record: Record, store: Store) -> str:
-    from bench.cli.status import human
-
-    cell = [
+    cell: list[tuple[str, object]] = [
         ("key", record.key),
         ("status", record.status),
         ("task", f"{record.task} version {record.task_version}, {record.model}, preset {record.preset}"),
         ("pruner", " ".join(filter(None, (record.pruner, record.when, record.allocation, record.structure)))),
-        (
-            "sparsity",
-            f"{_plain(record.sparsity)} of target {record.goal_name}; total {_plain(record.total_sparsity)}",
-        ),
-        ("weights", f"{_plain(record.prunable)} prunable of {_plain(record.parameters)} parameters"),
+        *_sizes(record),
         ("seed", record.seed),
         ("data", f"{record.data.get('name')}, {record.data.get('kind')}, digest {record.data.get('digest')}"),
         ("train steps", record.train_steps),
-        ("FLOPs", f"{_plain(record.flops)} of {_plain(record.dense_flops)} dense"),
-        ("bytes", f"{_size(record.compressed_bytes, human)} compressed, {_size(record.dense_bytes, human)} dense"),
-        ("mask digest", record.mask_digest or "none"),
+        *_costs(record),
     ]
     if record.failure is not None:
         failure = record.failure
@@ -195,6 +171,32 @@ def _record(record: Record, store: Store) -> str:
         header = ["layers", "type", "size", "kept", "density", ""]
         parts.insert(2, block(header, layers, right=(2, 3, 4)))
     return "\n".join(parts)
+
+
+def _sizes(record: Record) -> list[tuple[str, object]]:
+    """Target, sparsities and numbers of weights; a cell that failed may have the target alone."""
+    if record.sparsity is None:
+        found: list[tuple[str, object]] = [("target", record.goal_name)]
+    else:
+        total = "" if record.total_sparsity is None else f"; total {_plain(record.total_sparsity)}"
+        found = [("sparsity", f"{_plain(record.sparsity)} of target {record.goal_name}{total}")]
+    if record.prunable is not None:
+        found.append(("weights", f"{record.prunable} prunable of {record.parameters} parameters"))
+    return found
+
+
+def _costs(record: Record) -> list[tuple[str, object]]:
+    """FLOPs, bytes and the masks' digest, as far as the cell came to them."""
+    from bench.cli.status import human
+
+    found: list[tuple[str, object]] = []
+    if record.flops is not None:
+        found.append(("FLOPs", f"{record.flops} of {_plain(record.dense_flops)} dense"))
+    if record.compressed_bytes is not None and record.dense_bytes is not None:
+        found.append(("bytes", f"{human(record.compressed_bytes)} compressed, {human(record.dense_bytes)} dense"))
+    if record.mask_digest is not None or record.status == "done":
+        found.append(("mask digest", record.mask_digest or "none"))
+    return found
 
 
 def _latency(found: Any) -> list[tuple[str, object]]:
@@ -239,7 +241,3 @@ def _plain(value: object) -> str:
     import json
 
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
-def _size(count: int | None, human: Any) -> str:
-    return "unknown" if count is None else human(count)

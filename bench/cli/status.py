@@ -92,7 +92,8 @@ def _text(found: dict[str, Any]) -> str:
         ("on disk", human(size) + (f" ({taken})" if taken else "")),
     ]
     if found["partial"]:
-        facts.append(("under way", f"{found['partial']} training steps kept half-way"))
+        count = found["partial"]
+        facts.append(("under way", f"{count} unfinished training{'s' if count != 1 else ''}, kept half-way"))
     if found["damaged"]:
         facts.append(("damaged", f"{len(found['damaged'])} files set aside in damaged/: 'bench run' recomputes them"))
     parts = [pairs(facts)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ import pytest
 
 from bench import cli, registry
 from bench.cli import doctor
+from bench.data import DataIdentity, Files, columns
 from bench.errors import UsageError
 from bench.steps import Schedule
 from tasks.base import Metric, Preset
@@ -35,6 +37,16 @@ class ToyTask:
         for name, dim in (("smoke", 8), ("paper", 64))
     }
     notes: ClassVar = ("Toys are not data.",)
+
+    def __init__(self, files: Files, options: ToyOptions) -> None:
+        self.files = files
+
+    def identity(self) -> DataIdentity:
+        count = sum(1 for _ in columns(self.files, "toys.csv", 2, what="toy, price", separator=","))
+        return DataIdentity("toys", "whole", {"toys": count}, self.files.digest(self.required))
+
+    def examples(self) -> int:
+        return self.identity().counts["toys"]
 
 
 class ToyCriterion:
@@ -94,6 +106,43 @@ def test_show_of_a_criterion_tells_its_recipe_and_docstring(toys, capsys):
     assert out["Scores"] == "by the price of the toy."
 
 
+@pytest.mark.parametrize("name", ["gmp", "imp", "iterative", "tpr", "sap", "movement", "soft-movement"])
+def test_show_of_a_recipe_tells_what_is_its_own(name, capsys):
+    cli.main(["show", name])
+    text = capsys.readouterr().out
+    cli.main(["list", "pruners"])
+    listed = capsys.readouterr().out
+    (said,) = [line.split(maxsplit=1)[1] for line in listed.splitlines() if line.startswith(f"  {name} ")]
+    recipe = registry.load("pruners", name).recipe
+    assert said in text
+    assert recipe.__doc__.splitlines()[0].strip() in text
+    assert "A named recipe with" not in text
+    assert not any(line.startswith("iterations") for line in text.splitlines())
+    assert f"--set {name}." in text
+
+
+def test_show_of_a_recipe_tells_defaults_and_meanings_of_all_its_settings(capsys):
+    cli.main(["show", "imp"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["rate", "0.2", *["Share", "of", "the", "remaining", "weights", "that", "one", "level", "cuts."]] in lines
+    assert any(line[:2] == ["rewind", "none"] for line in lines)
+    cli.main(["show", "sap"])
+    settings = capsys.readouterr().out.split("settings ")[1].splitlines()[1:-1]
+    assert all(len(line.split()) > 4 for line in settings), settings
+
+
+def test_show_of_a_criterion_tells_the_settings_of_its_use(toys, capsys):
+    code, out = run(capsys, "show", "price")
+    assert code == 0
+    assert out["score_after"].startswith("0 ")
+    assert (out["when"], out["structure"]) == ("init", "weights")
+
+
+def test_a_description_is_the_first_sentence_and_not_the_first_line(capsys):
+    cli.main(["list", "rules"])
+    assert capsys.readouterr().out.rstrip().endswith("as many as their PQ Index allows.")
+
+
 def doctored(capsys, monkeypatch, tmp_path: Path, *arguments: str) -> tuple[int, list[str]]:
     """Exit code and lines of a doctor whose allocations and structures are those of the toy registry."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -115,7 +164,7 @@ def test_doctor_finds_a_sound_installation_and_says_what_the_sample_stands_in_fo
 
 def test_doctor_names_the_place_of_data_by_the_name_the_user_gave_it(toys, capsys, monkeypatch, tmp_path):
     (tmp_path / "sets" / "toys").mkdir(parents=True)
-    (tmp_path / "sets" / "toys" / "toys.csv").write_text("1\n")
+    (tmp_path / "sets" / "toys" / "toys.csv").write_text("ball,1\n")
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "sets"))
     _, lines = doctored(capsys, monkeypatch, tmp_path)
     assert "ok data of toy $BENCH_DATA: toys" in lines
@@ -127,6 +176,44 @@ def test_doctor_finds_a_folder_without_the_data_wrong(toys, capsys, monkeypatch,
     code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path / "empty"))
     assert code == 1
     assert any(line.startswith("!! data of toy") and "lacks toys/toys.csv" in line for line in lines)
+
+
+def test_doctor_opens_the_data_and_names_the_line_that_is_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "toys.csv").write_text("ball,1\ndoll\n")
+    for arguments in ([], ["--data", str(tmp_path)]):
+        monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+        code, lines = doctored(capsys, monkeypatch, tmp_path, *arguments)
+        assert code == 1
+        assert any(line.startswith("!! data of toy") and "toys.csv, line 2: 1 columns" in line for line in lines)
+
+
+def test_doctor_finds_an_archive_that_was_cut_short_wrong(toys, capsys, monkeypatch, tmp_path):
+    (tmp_path / "toys").mkdir()
+    whole = lzma.compress(b"ball,1\n" * 1000)
+    archive = tmp_path / "toys" / "toys.csv.xz"
+    archive.write_bytes(whole)
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 0, lines
+    archive.write_bytes(whole[: len(whole) // 2])
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 1
+    assert any(line.startswith("!! data of toy") and "damaged or cut short" in line for line in lines)
+
+
+def test_doctor_takes_a_folder_of_one_data_set_for_what_it_is(toys, capsys, monkeypatch, tmp_path):
+    other = type("Books", (ToyTask,), {"dataset": "books", "required": ("books.csv", "index.csv")})
+    toys["tasks"]["book"] = other
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "toys.csv").write_text("ball,1\n")
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 0, lines
+    assert f"ok data of book absent: no books/ in --data {tmp_path}" in lines
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "index.csv").write_text("")
+    code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
+    assert code == 1
+    assert any(line.startswith("!! data of book") and "lacks books/books.csv" in line for line in lines)
 
 
 def test_doctor_finds_a_plug_in_that_does_not_load_wrong(toys, capsys, monkeypatch, tmp_path):

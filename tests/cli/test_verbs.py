@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.api import Result
+from bench.cli.progress import _outcome
 from bench.record import Layer
+from reports.rows import tables
 from tests.factories import make_failure, make_record, make_store
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,28 @@ def test_status_counts_cells_and_tells_why_some_failed(folder, capsys):
     assert "toy-news grasp at 0.9, seed 1: the loss became NaN at step 7 (Train), see logs/toy.txt" in out
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, "1 unfinished training, "), (2, "2 unfinished trainings, ")])
+def test_status_tells_trainings_from_their_steps(folder, capsys, count, said):
+    (folder / "partial").mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / "partial" / f"{number}.safetensors").write_bytes(b"")
+    _, out, _ = run(capsys, "status", str(folder))
+    assert f"{said}kept half-way" in out
+
+
+def test_progress_prints_the_leading_metric_as_the_table_does():
+    record = make_record(metrics={"loss": 0.3, "accuracy": 0.9107})
+    assert _outcome(record) == "toy-news dense 0 seed 0: accuracy 91.07 %"
+    plain = [{"name": "AP", "higher_is_better": True, "percent": False}]
+    assert _outcome(make_record(metrics={"AP": 0.12345}, metric_info=plain)).endswith(": AP 0.1235")
+
+
+def test_a_result_is_short_where_a_shell_shows_it():
+    result = Result([make_record(), make_failure("grasp", 0.9)], tables([make_record()]))
+    assert repr(result) == "<Result: 1 cells done, 1 failed; print() shows the tables>"
+    assert "toy-news" in str(result)
+
+
 def test_status_names_what_was_set_aside(folder, capsys):
     victim = next((folder / "records").glob("*.json"))
     victim.write_text(victim.read_text().replace('"seed": ', '"seed": 1'))
@@ -74,6 +99,20 @@ def test_show_prints_a_cell_found_by_the_start_of_its_key(folder, capsys):
     assert key in out
     assert "the loss became NaN at step 7. (Train), see logs/toy.txt" in out
     assert "Cut allocation=global sparsity=0.9 structure=weights" in out
+
+
+def test_show_of_a_failed_cell_leaves_out_what_it_never_came_to(folder, capsys):
+    _, out, _ = run(capsys, "show", make_failure("grasp", 0.9, 1).key, "--out", str(folder))
+    assert "null" not in out and "unknown" not in out
+    names = {line.split("  ")[0] for line in out.splitlines()}
+    assert "target" in names
+    assert not names & {"sparsity", "weights", "FLOPs", "bytes", "mask digest"}
+
+
+def test_names_that_are_suggested_are_named_once(capsys):
+    _, _, err = run(capsys, "show", "zzzzzzzzzz")
+    names = err.split("There is: ")[1].rstrip(".\n").split(", ")
+    assert len(names) == len(set(names))
 
 
 def test_show_lists_layers_and_marks_a_collapsed_one(folder, capsys):
@@ -107,6 +146,7 @@ REFUSALS = {
     "report FOLDER --output FOLDER/no/x": "--output FOLDER/no/x: cannot be written (No such file or directory).",
     "status FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
     "show grsp": "'grsp' is no task, pruner or key. Did you mean 'grasp'?",
+    "show ab1": "'ab1' is no task or pruner, and too short for a key. Give at least 4 digits.",
     "list prunners": "unknown kind 'prunners'. Did you mean 'pruners'?",
     "doctor --data FOLDER/none": "--data FOLDER/none: no such folder. Give the folder that holds the data sets.",
 }

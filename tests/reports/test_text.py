@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reports import markdown, text
@@ -64,6 +66,59 @@ def test_failed_and_collapsed_cells_are_marked_and_explained():
     (line,) = [line for line in drawn.splitlines() if line.startswith("grasp")]
     assert line.endswith("1/2  †2 ✗1")
     assert "✗ grasp at 0.9, seed 1: the loss became NaN at step 7 (Train), see logs/toy.txt" in drawn
+
+
+def test_a_collapsed_cell_is_named_by_the_key_that_shows_it():
+    whole = make_record("grasp", 0.98, 0)
+    records = [whole, *(make_record("grasp", 0.98, seed, collapsed_layers=["a"]) for seed in (1, 2))]
+    drawn = text.render(tables(records))
+    assert f"†: grasp at 0.98 seed 1: bench show {records[1].key[:8]}\n" in drawn
+    assert drawn.count("bench show") == 1
+    assert f"- †: grasp at 0.98 seed 1: bench show {records[1].key[:8]}\n" in markdown.render(tables(records))
+
+
+def test_of_many_collapsed_lines_five_are_named():
+    drawn = text.render(tables([make_record("grasp", t / 10, collapsed_layers=["a"]) for t in range(1, 9)]))
+    assert drawn.count("bench show") == 5
+    assert "†: and 3 more." in drawn
+
+
+def test_training_steps_are_a_column_where_lines_differ_in_them():
+    same = [make_record(), make_record("grasp", 0.9), make_failure("grasp", 0.95)]
+    longer = make_record("imp", 0.9, train_steps=1832)
+    for render in (text.render, markdown.render):
+        assert "steps:" not in render(tables(same))
+        drawn = render(tables([*same, longer]))
+        (line,) = [line for line in drawn.splitlines() if line.lstrip("| ").startswith("imp")]
+        assert "1,832" in line.replace("|", " ").split()
+        assert "steps: training steps on a cell's own path, shared ones included." in drawn
+
+
+def test_six_metrics_and_steps_fit_one_table_of_140_columns():
+    cells = [*ranking(1), make_record("imp", 0.9, train_steps=12345)]
+    records = [replace(cell, metric_info=cells[0].metric_info, metrics=cells[0].metrics, task="toy-dsi",
+                       title=cells[0].title) for cell in cells]  # fmt: skip
+    drawn = text.render(tables(records), 140)
+    assert drawn.count("pruner ") == 1
+    assert max(map(len, drawn.splitlines())) <= 140
+    assert "12,345" in drawn
+
+
+def test_the_numbers_of_iterations_are_explained_where_there_are_any():
+    found = make_record("sap", 0.5, target_sparsity=None, iteration=3)
+    assert "#n: the n-th iteration of a pruner that finds its own sparsity." in text.render(tables([found]))
+    assert "#n" not in text.render(tables([make_record("grasp", 0.5)]))
+
+
+def test_where_the_dense_reference_failed_or_is_missing_the_table_says_so():
+    pruned = [make_record("grasp", 0.9, seed) for seed in (0, 1)]
+    both = [make_record(), make_record(seed=1)]
+    missing = "where the dense reference is missing (not computed yet, or its record is damaged)."
+    assert f"Δ dense is empty {missing}" in markdown.render(tables(pruned))
+    assert f"Δ dense leaves out seeds, or is empty, {missing}" in markdown.render(tables([both[0], *pruned]))
+    failed = [make_failure("dense", 0.0, seed) for seed in (0, 1)]
+    assert "Δ dense is empty where the dense reference failed." in markdown.render(tables([*failed, *pruned]))
+    assert "the dense reference" not in markdown.render(tables([*both, *pruned]))
 
 
 def test_no_mark_is_explained_that_no_line_carries():
