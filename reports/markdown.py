@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from reports.layout import facts, footer, heading, layout
+from reports.footer import footer
+from reports.layout import facts, heading, layout
 from reports.rows import Table
 
 

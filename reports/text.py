@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
-from reports.layout import Column, Layout, facts, footer, heading, layout
+from reports.footer import footer
+from reports.layout import Column, Layout, facts, heading, layout
 from reports.rows import Table
 
 WIDTH = 140
