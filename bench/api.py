@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 class Execution:
     """How a plan is carried out; none of it changes what is computed, but for the last bits."""
 
-    out: str = "results"
     device: str = "auto"
     threads: int | None = None
     """Intra-op threads; None: what ``default_threads`` says."""
@@ -102,7 +101,7 @@ def run(
     execute(
         plan,
         store,
-        Execution(str(out), device, threads, None, retry_failed, fail_fast, check_measures(_several(measure))),
+        Execution(device, threads, None, retry_failed, fail_fast, check_measures(_several(measure))),
         dtype,
         Silent(),
     )

@@ -53,7 +53,7 @@ def run(
     store = Store(folder, create=True)
     wanted = pending(plan, store, retry_failed=retry_failed, measure=measures)[:limit]
     progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
-    execution = Execution(folder, device, threads, limit, retry_failed, fail_fast, measures)
+    execution = Execution(device, threads, limit, retry_failed, fail_fast, measures)
     with _stoppable(progress.said) as stopped:
         execute(plan, store, execution, request.dtype, progress, stopped, progress)
     if stopped() and pending(plan, store, measure=measures):

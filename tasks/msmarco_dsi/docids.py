@@ -37,11 +37,6 @@ class Trie:
     def depth(self) -> int:
         return len(self.tokens)
 
-    def parents(self, level: int) -> np.ndarray:
-        """int64 (nodes of level + 1,): the node of ``level`` that each hangs from."""
-        bounds = self.children[level]
-        return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-
 
 def trie(docids: np.ndarray) -> Trie:
     """The trie of docids, integers (documents, length), all different. Raises ``ValueError`` where two are the same."""

@@ -96,7 +96,7 @@ def test_an_export_amid_an_unfinished_grid_leaves_its_states_alone(tmp_path: Pat
     out = tmp_path / "out"
     plan = make(Request(("toy",), ("snip",), (0.5, 0.9), when="trained"))
     store = Store(out, create=True)
-    api.execute(plan, store, api.Execution(str(out), "cpu", 1, limit=2), "float32", Silent())
+    api.execute(plan, store, api.Execution("cpu", 1, limit=2), "float32", Silent())
     before = sorted(path.name for path in (out / "states").iterdir())
     export(store, one(out, pruner="snip"), tmp_path / "to", Silent())
     assert sorted(path.name for path in (out / "states").iterdir()) == before

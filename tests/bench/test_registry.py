@@ -143,36 +143,23 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
-def test_results_of_an_edited_plug_in_are_not_those_of_the_one_before(tmp_path, monkeypatch) -> None:
+def test_results_of_an_edited_plug_in_are_not_those_of_the_one_before(plugins: Path) -> None:
     """Versions of ours are kept by hand; another distribution's carry a digest of their source."""
-    folder = tmp_path / "site"
-    info = folder / "edited-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: edited\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prunebench.pruners]\nedited = edited_plugin:Edited\n")
+    install(plugins, "edited", "edited = edited_plugin:Edited", group="pruners")
     source = "class Edited:\n    version, iterations, needs_data = 1, 1, False\n    def score(self, view): return {}\n"
-    monkeypatch.syspath_prepend(str(folder))
     versions = []
     for text in (source, source, source + "# changed\n"):
-        (folder / "edited_plugin.py").write_text(text)
+        (plugins / "edited_plugin.py").write_text(text)
         registry._entries.cache_clear()
         sys.modules.pop("edited_plugin", None)
         versions.append(registry.pruner("edited").version)
-    registry._entries.cache_clear()
     assert versions[0] == versions[1] != versions[2]
     assert all(str(version).startswith("1+") for version in versions)
     assert registry.pruner("grasp").version == 1
 
 
-def test_a_criterion_that_lacks_what_it_must_say_names_its_distribution(tmp_path, monkeypatch) -> None:
-    folder = tmp_path / "site"
-    info = folder / "lacking-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lacking\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prunebench.pruners]\nlacking = lacking_plugin:Lacking\n")
-    (folder / "lacking_plugin.py").write_text("class Lacking:\n    def score(self, view): return {}\n")
-    monkeypatch.syspath_prepend(str(folder))
-    registry._entries.cache_clear()
+def test_a_criterion_that_lacks_what_it_must_say_names_its_distribution(plugins: Path) -> None:
+    install(plugins, "lacking", "lacking = lacking_plugin:Lacking", group="pruners")
+    (plugins / "lacking_plugin.py").write_text("class Lacking:\n    def score(self, view): return {}\n")
     with pytest.raises(UsageError, match="the pruner 'lacking' of lacking has no 'version'"):
         registry.pruner("lacking")
-    registry._entries.cache_clear()

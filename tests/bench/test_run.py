@@ -49,7 +49,7 @@ def run(asked: Request, out: Path, **execution) -> Watcher:
     watcher = Watcher()
     interrupted = execution.pop("interrupted", lambda: False)
     plan, store = make(asked), Store(out, create=True)
-    settings = api.Execution(str(out), "cpu", 1, **execution)
+    settings = api.Execution("cpu", 1, **execution)
     api.execute(plan, store, settings, asked.dtype, watcher, interrupted)
     return watcher
 

@@ -23,7 +23,7 @@ def run(out: Path, measure: tuple[str, ...] = (), **changes: object) -> list:
         **{"tasks": ("toy",), "pruners": ("magnitude",), "sparsities": (0.5,), "settings": QUICK, **changes}  # type: ignore[arg-type]
     )
     plan, store = make(asked), Store(out, create=True)
-    api.execute(plan, store, api.Execution(str(out), "cpu", 1, measure=measure), asked.dtype, api.Silent())
+    api.execute(plan, store, api.Execution("cpu", 1, measure=measure), asked.dtype, api.Silent())
     return [store.record(cell.key) for cell in plan.cells]
 
 

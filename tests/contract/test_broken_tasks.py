@@ -157,7 +157,7 @@ class Evaluating(Sound):
         return self.changed(super().evaluate(model, split), model)
 
     def changed(self, found: Evaluation, model: nn.Module) -> Evaluation:
-        raise NotImplementedError
+        return found
 
 
 class Wavering(Evaluating):
