@@ -1,0 +1,1 @@
+"""What the image classification tasks share: decoded images, batches of them, accuracy, removable units."""

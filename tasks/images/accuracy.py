@@ -1,0 +1,56 @@
+"""Loss and top-k accuracy of classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from tasks.base import Evaluation
+
+if TYPE_CHECKING:
+    from tasks.base import Batch
+
+SEVERAL = 5
+
+
+def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy, in float32 at least."""
+    return cross_entropy(_precise(logits), labels)
+
+
+def evaluate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Batch], Tensor]) -> Evaluation:
+    """Top-1 and top-5 accuracy and cross entropy over ``batches``, an example at a time."""
+    device = next(model.parameters()).device
+    ranks, losses = [], []
+    with torch.no_grad():
+        for made in batches:
+            batch = {name: tensor.to(device) for name, tensor in made.items()}
+            logits = _precise(forward(model, batch))
+            ranks.append(rank(logits, batch["labels"]))
+            losses.append(cross_entropy(logits, batch["labels"], reduction="none"))
+    place = torch.cat(ranks)
+    found = {"top-1": place == 0, "top-5": place < SEVERAL, "loss": torch.cat(losses)}
+    examples = {name: values.float().cpu().numpy() for name, values in found.items()}
+    metrics = {name: float(values.mean(dtype=np.float64)) for name, values in examples.items()}
+    return Evaluation(metrics=metrics, examples=examples, n=len(place))
+
+
+def rank(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many classes stand before the right one, shape (examples,).
+
+    Of equal logits the smaller class stands first, as in ``argmax``: a collapsed model, whose logits are all equal, is
+    right where the label is 0 for top-1, and where it is below 5 for top-5.
+    """
+    own = logits.gather(1, labels[:, None])
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    before = (logits > own) | ((logits == own) & (classes < labels[:, None]))
+    return before.sum(1)
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits.float() if logits.element_size() < 4 else logits
