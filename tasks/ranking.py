@@ -33,7 +33,7 @@ class Ranking:
     @property
     def tie_rate(self) -> float:
         """Share of ranked documents that only the tie rule set behind the one before."""
-        pairs = int((self.documents >= 0).sum()) - len(self.documents)
+        pairs = int(((self.documents >= 0).sum(axis=1) - 1).clip(min=0).sum())
         return int(self.ties.sum()) / pairs if pairs > 0 else 0.0
 
 
@@ -130,6 +130,7 @@ def measure(
     run: dict[str, dict[str, float]] = {
         query: {documents[number]: score for number, score in zip(numbers, scores, strict=True) if number >= 0}
         for query, numbers, scores in zip(queries, ranking.documents.tolist(), ranking.scores.tolist(), strict=True)
+        if numbers and numbers[0] >= 0  # a provider divides by the number of ranked documents
     }
     found = {name: np.zeros(len(queries), dtype=np.float32) for name in metrics}
     for value in ir_measures.iter_calc(list(measures), qrels, run):

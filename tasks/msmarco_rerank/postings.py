@@ -1,0 +1,72 @@
+"""Query term independence put to use: the score of every (term, passage) once, and each query a sum of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import nn
+
+from tasks.msmarco_rerank.conformer_kernel import ConformerKernel
+from tasks.msmarco_rerank.scoring import buckets
+from tasks.msmarco_rerank.text import UNKNOWN_ID, padded
+from tasks.text import TokenRows
+
+CELLS = 1 << 21
+"""Of (passages, terms, length) at a time, each with its kernels: some 100 MB in float32."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The distinct terms of a set of queries."""
+
+    ids: np.ndarray
+    """int64 (terms,), ascending; neither padding nor unknown."""
+    counts: scipy.sparse.csr_matrix
+    """float32 (queries, terms): how often each query has each term."""
+
+
+def terms(queries: TokenRows) -> Terms:
+    """The terms of the queries."""
+    owners = np.repeat(np.arange(len(queries)), np.diff(queries.offsets))
+    known = queries.tokens > UNKNOWN_ID
+    ids, columns = np.unique(queries.tokens[known].astype(np.int64), return_inverse=True)
+    ones = np.ones(len(columns), dtype=np.float32)
+    shape = (len(queries), len(ids))
+    return Terms(ids, scipy.sparse.csr_matrix((ones, (owners[known], columns)), shape=shape))
+
+
+def posting_lists(
+    model: ConformerKernel, asked: np.ndarray, passages: TokenRows, limit: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scores of terms for passages, some passages at a time: their rows (n,), and float32 (terms, n).
+
+    Together they are the posting list of each term. ``limit``: terms of a passage at most.
+    """
+    device = next(model.parameters()).device
+    chosen = torch.from_numpy(asked)[None].to(device)
+    lengths = np.minimum(np.diff(passages.offsets), limit)
+    with torch.no_grad():
+        for rows in buckets(lengths):
+            encoded = model.encode(torch.from_numpy(padded(passages.take(rows), limit)).to(device))
+            at_once = max(1, CELLS // encoded.ids.numel())
+            parts = [
+                model.term_scores(part, encoded).expand(len(rows), part.shape[1])
+                for part in torch.split(chosen, at_once, 1)
+            ]
+            yield rows, torch.cat(parts, dim=1).T.float().cpu().numpy()
+
+
+def retrieve(model: nn.Module, queries: TokenRows, passages: TokenRows, first: int | None, limit: int) -> np.ndarray:
+    """float32 (queries, passages): scores of the whole collection for the ``first`` queries (None: all)."""
+    assert isinstance(model, ConformerKernel)
+    wanted = queries if first is None else queries.take(np.arange(min(first, len(queries))))
+    held = terms(wanted)
+    found = np.zeros((len(wanted), len(passages)), dtype=np.float32)
+    if len(held.ids):
+        for rows, scores in posting_lists(model, held.ids, passages, limit):
+            found[:, rows] = held.counts @ scores
+    return found
