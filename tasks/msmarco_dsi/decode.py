@@ -40,59 +40,85 @@ class Beams:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the trie on the model's device."""
+    """One level of the trie on the model's device; see ``Trie``."""
 
     children: Tensor
     tokens: Tensor
+    leaves: Tensor
+    below: Tensor | None
+    """``children`` of the next level, None at the last."""
+
+    def ended(self, node: Tensor) -> Tensor:
+        """Which nodes of the level below this one are whole docids."""
+        if self.below is None:
+            return torch.ones_like(node, dtype=torch.bool)
+        return self.below[node] == self.below[node + 1]
 
 
 def levels(trie: Trie, device: torch.device) -> list[Level]:
-    """The trie's arrays as tensors."""
-    return [
-        Level(torch.from_numpy(children).to(device), torch.from_numpy(tokens).long().to(device))
-        for children, tokens in zip(trie.children, trie.tokens, strict=True)
-    ]
+    """The trie's arrays as tensors, on the CPU without a copy."""
+    children, tokens, leaves = (
+        [torch.from_numpy(array).to(device) for array in arrays] for arrays in (trie.children, trie.tokens, trie.leaves)
+    )
+    return [Level(*level) for level in zip(children, tokens, leaves, [*children[1:], None], strict=True)]
 
 
 def exact(model: Any, input_ids: Tensor, attention_mask: Tensor, trie: Trie) -> Tensor:
     """Log-probability of every docid for every query, float32 (queries, documents)."""
     ladder = levels(trie, input_ids.device)
-    documents = torch.from_numpy(trie.documents).to(input_ids.device)
+    documents = torch.from_numpy(trie.documents).to(input_ids.device).long()
     scores = torch.empty(len(input_ids), len(documents), device=input_ids.device)
     encoded = _encode(model, input_ids, attention_mask)
 
     def descend(depth: int, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> None:
-        logp = _step(model, encoded, attention_mask, beams, cache, last)
-        parent, found = _children(ladder[depth], beams, logp)
-        if depth + 1 == trie.depth:
-            scores[found.query, documents[found.node]] = found.score
-            return
+        logp = step(model, encoded, attention_mask, beams, cache, last)
+        level = ladder[depth]
+        parent, found = extensions(level, beams, logp)
+        ended = level.ended(found.node)
+        whole = found[ended]
+        scores[whole.query, documents[level.leaves[whole.node]]] = whole.score
+        parent, found = parent[~ended], found[~ended]
         for rows in _chunks(len(found), input_ids.device):
             part = found[rows]
-            descend(depth + 1, part, _selected(cache, parent[rows]), ladder[depth].tokens[part.node])
+            descend(depth + 1, part, selected(cache, parent[rows]), level.tokens[part.node].long())
 
     for rows in _chunks(len(input_ids), input_ids.device):
-        descend(0, _roots(rows), _empty(), _start(model, rows))
+        descend(0, _roots(rows), empty(), _start(model, rows))
     return scores
 
 
 def beam(model: Any, input_ids: Tensor, attention_mask: Tensor, trie: Trie, beams: int) -> tuple[Tensor, Tensor]:
-    """The ``beams`` docids that beam search ends with: document numbers, -1 where fewer were found, and their scores,
-    -inf there; int64 and float32 (queries, beams). Every docid is one of the trie's, none comes twice."""
+    """The ``beams`` docids that beam search ends with, best first: document numbers, -1 where fewer were found, and
+    their scores, -inf there; int64 and float32 (queries, beams). Every docid is one of the trie's, none comes twice.
+
+    A whole docid keeps its score and its place among the beams until better ones push it out.
+    """
     device = input_ids.device
     encoded = _encode(model, input_ids, attention_mask)
     queries = torch.arange(len(input_ids), device=device)
-    held, cache, last = _roots(queries), _empty(), _start(model, queries)
+    held, cache, last = _roots(queries), empty(), _start(model, queries)
+    whole = _roots(queries[:0])  # its nodes are leaves
     for level in levels(trie, device):
-        logp = _step(model, encoded, attention_mask, held, cache, last)
-        parent, found = _children(level, held, logp)
-        best = _best(found, len(input_ids), beams)
-        held, cache, last = found[best], _selected(cache, parent[best]), level.tokens[found.node[best]]
+        logp = step(model, encoded, attention_mask, held, cache, last)
+        parent, found = extensions(level, held, logp)
+        ended = level.ended(found.node)
+        leaf = torch.where(ended, level.leaves[found.node], -1)
+        both = _joined(whole, found)
+        best = chosen(both, len(input_ids), beams)
+        own = best - len(whole)
+        before, goes_on = own < 0, (own >= 0) & ~ended[own.clamp(min=0)]
+        fresh = own[~before & ~goes_on]
+        whole = _joined(both[best[before]], Beams(found.query[fresh], leaf[fresh].long(), found.score[fresh]))
+        rows = own[goes_on]
+        if not len(rows):
+            break
+        held, cache, last = found[rows], selected(cache, parent[rows]), level.tokens[found.node[rows]].long()
+    whole = whole[chosen(whole, len(input_ids), beams)]
     numbers = torch.full((len(input_ids), beams), -1, dtype=torch.int64, device=device)
     scores = torch.full((len(input_ids), beams), -torch.inf, device=device)
-    place = _place(held.query, len(input_ids))
-    numbers[held.query, place] = torch.from_numpy(trie.documents).to(device)[held.node]
-    scores[held.query, place] = held.score
+    place = _place(whole.query, len(input_ids))
+    numbers[whole.query, place] = torch.from_numpy(trie.documents).to(device)[whole.node].long()
+    scores[whole.query, place] = whole.score
     return numbers, scores
 
 
@@ -113,11 +139,12 @@ def _start(model: Any, queries: Tensor) -> Tensor:
     return torch.full_like(queries, model.config.decoder_start_token_id)
 
 
-def _empty() -> EncoderDecoderCache:
+def empty() -> EncoderDecoderCache:
+    """A cache of no positions yet."""
     return EncoderDecoderCache(DynamicCache(), DynamicCache())
 
 
-def _selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
+def selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
     """A cache of the given rows; the old one stays as it is."""
     copies = []
     for part in (cache.self_attention_cache, cache.cross_attention_cache):
@@ -128,7 +155,7 @@ def _selected(cache: EncoderDecoderCache, rows: Tensor) -> EncoderDecoderCache:
     return EncoderDecoderCache(*copies)
 
 
-def _step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> Tensor:
+def step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: EncoderDecoderCache, last: Tensor) -> Tensor:
     """Log-probabilities of the next token after each prefix, float32 (rows, output tokens). Extends the cache."""
     hidden = model.decoder(
         input_ids=last[:, None],
@@ -143,14 +170,14 @@ def _step(model: Any, encoded: Tensor, mask: Tensor, beams: Beams, cache: Encode
     return logp
 
 
-def _children(level: Level, beams: Beams, logp: Tensor) -> tuple[Tensor, Beams]:
+def extensions(level: Level, beams: Beams, logp: Tensor) -> tuple[Tensor, Beams]:
     """All allowed extensions of the rows, in order: the row that each comes from, and the new rows."""
-    first = level.children[beams.node]
+    first = level.children[beams.node].long()
     counts = level.children[beams.node + 1] - first
     parent = torch.repeat_interleave(torch.arange(len(beams), device=counts.device), counts)
     offset = torch.arange(len(parent), device=counts.device) - (counts.cumsum(0) - counts)[parent]
     node = first[parent] + offset
-    return parent, Beams(beams.query[parent], node, beams.score[parent] + logp[parent, level.tokens[node]])
+    return parent, Beams(beams.query[parent], node, beams.score[parent] + logp[parent, level.tokens[node].long()])
 
 
 def _place(query: Tensor, queries: int) -> Tensor:
@@ -159,8 +186,16 @@ def _place(query: Tensor, queries: int) -> Tensor:
     return torch.arange(len(query), device=query.device) - (counts.cumsum(0) - counts)[query]
 
 
-def _best(found: Beams, queries: int, beams: int) -> Tensor:
-    """Rows of the best ``beams`` candidates of each query, best first, ordered by query; ties to the earlier node."""
+def _joined(first: Beams, second: Beams) -> Beams:
+    return Beams(
+        torch.cat([first.query, second.query]),
+        torch.cat([first.node, second.node]),
+        torch.cat([first.score, second.score]),
+    )
+
+
+def chosen(found: Beams, queries: int, beams: int) -> Tensor:
+    """Rows of the best ``beams`` candidates of each query, best first, ordered by query; ties to the earlier row."""
     order = torch.argsort(found.score, descending=True, stable=True)
     order = order[torch.argsort(found.query[order], stable=True)]
     return order[_place(found.query[order], queries) < beams]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
+from bench.checkpoints import Checkpoint, loaded
 from bench.errors import UsageError
 from tasks.msmarco_dsi.options import Options
 
@@ -42,10 +43,10 @@ def scratch(options: Options, vocabulary: int, targets: int) -> T5ForConditional
     return model.train()
 
 
-def pretrained(options: Options, vocabulary: int) -> T5ForConditionalGeneration:
+def pretrained(checkpoint: Checkpoint, vocabulary: int) -> T5ForConditionalGeneration:
     """A checkpoint with its vocabulary enlarged to ``vocabulary`` tokens."""
-    model = _fetched(
-        options.model, lambda: T5ForConditionalGeneration.from_pretrained(options.model, attn_implementation=ATTENTION)
+    model = loaded(
+        checkpoint, lambda folder: T5ForConditionalGeneration.from_pretrained(folder, attn_implementation=ATTENTION)
     )
     if vocabulary > model.config.vocab_size:
         model.resize_token_embeddings(vocabulary)
@@ -54,24 +55,14 @@ def pretrained(options: Options, vocabulary: int) -> T5ForConditionalGeneration:
     return model.float().train()
 
 
-def tokenizer_and_config(name: str) -> tuple[Any, T5Config]:
+def tokenizer_and_config(checkpoint: Checkpoint) -> tuple[Any, T5Config]:
     """Tokenizer and configuration of a checkpoint. Raises ``UsageError`` where there is none, or it is no T5."""
-    config = _fetched(name, lambda: AutoConfig.from_pretrained(name))
+    config = loaded(checkpoint, AutoConfig.from_pretrained)
     if config.model_type != "t5":
-        raise UsageError(f"is a {config.model_type} model, not a T5", where=f"--model {name}", mend="Give a T5.")
-    return _fetched(name, lambda: AutoTokenizer.from_pretrained(name)), config
-
-
-def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
-    try:
-        return fetch()
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"no checkpoint to be had: {reason}",
-            where=f"--model {name}",
-            mend="Give a folder with a T5 and its tokenizer, a hub id while online, or 'scratch'.",
-        ) from error
+            f"is a {config.model_type} model, not a T5", where=f"--model {checkpoint.label}", mend="Give a T5."
+        )
+    return loaded(checkpoint, AutoTokenizer.from_pretrained), config
 
 
 def shifted(model: Any, labels: Tensor) -> Tensor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import UsageError
-from bench.registry import suggestion
 from bench.steps import Schedule
-from tasks.base import Preset
+from tasks import bm25
+from tasks.base import Preset, later
+from tasks.choices import at_least, one_of
 
 SCRATCH = "scratch"
+LSA = "lsa"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Options:
     model: str = SCRATCH
     """``scratch``, or the hub id or folder of a T5 checkpoint; the sizes below are those of ``scratch``."""
     docids: str = "atomic"
-    """``atomic``: one new token a passage; ``naive``: the decimal digits of its number in the index."""
+    """``atomic``: one new token a passage; ``naive``: the decimal digits of its number in the index; ``semantic``: the
+    decimal digits of its way down a hierarchy of clusters."""
     passages: int = 5_000
     """Passages indexed, 0 for all: first those that dev and train queries need, then others in file order."""
     words: str = "stems"
@@ -58,15 +60,27 @@ class Options:
     beams: int = 10
     depth: int = 1_000
     """Passages in the run at most."""
+    semantic_k: int = later(10)
+    """Clusters that each is split into, and passages of the last clusters at most (Tay et al. 2022: 10)."""
+    semantic_model: str = later(LSA)
+    """What passages are embedded by to be clustered: ``lsa``, latent semantic analysis, or an encoder: ``minilm``, a
+    folder, a hub id."""
+    bm25_targets: int = later(0)
+    """BM25's best passages of each train query that are trained on too."""
+    bm25: str = later(bm25.PROVIDERS[0])
+    """What computes BM25: ``bm25s``, or ``pyserini`` where the extra is installed."""
 
     def __post_init__(self) -> None:
-        _one_of("docids", self.docids, ("atomic", "naive"))
-        _one_of("words", self.words, ("stems", "words"))
-        _one_of("decode", self.decode, ("exact", "beam"))
+        one_of("docids", self.docids, ("atomic", "naive", "semantic"))
+        one_of("words", self.words, ("stems", "words"))
+        one_of("decode", self.decode, ("exact", "beam"))
+        one_of("bm25", self.bm25, bm25.PROVIDERS)
         for name in ("vocabulary", "d_model", "layers", "decoder_layers", "heads", "d_ff", "beams", "depth"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("passages", self.passages, 0)
-        _at_least("input_length", self.input_length, 2)
+            at_least(name, getattr(self, name), 1)
+        at_least("passages", self.passages, 0)
+        at_least("semantic_k", self.semantic_k, 2)
+        at_least("bm25_targets", self.bm25_targets, 0)
+        at_least("input_length", self.input_length, 2)
         for name in ("query_share", "crop_share", "dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{getattr(self, name)} is no share", where=name, mend="Give a number from 0 to 1.")
@@ -79,16 +93,6 @@ class Options:
             raise UsageError(
                 f"{self.heads} heads do not divide {self.d_model}", where="heads, d_model", mend="Give a divisor."
             )
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown value {value!r}", where=name, mend=suggestion(value, known))
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{value} is too small", where=name, mend=f"Give {least} or more.")
 
 
 def _schedule(**given: object) -> Schedule:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from bench.checkpoints import Checkpoint, resolve
 from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
 from tasks.base import Evaluation, Metric, Preset, Reference
 from tasks.msmarco import DATASET
-from tasks.msmarco_dsi.options import PRESETS, SCRATCH, Options
+from tasks.msmarco_dsi.options import LSA, PRESETS, SCRATCH, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 INDEXED = "Only the passages counted above are indexed: figures compare with nothing measured on the full collection."
 BODY = "Prunable: attention and feed-forward weights of encoder and decoder; embeddings and output layer stay dense."
 CAPPED = "R@1000 is capped by the run's depth, and under beam search by the beams."
+IGNORED = -100
+"""Label of the positions after a docid's end."""
 EVALUATION_BATCH = 128
 """Dev queries at a time; changes no ranking."""
 
@@ -38,6 +41,7 @@ class MsMarcoDsi:
     """Differentiable search index on MS MARCO passages."""
 
     name: ClassVar[str] = "msmarco-dsi"
+    family: ClassVar[str] = "IR"
     title: ClassVar[str] = "passage retrieval by a differentiable search index (T5)"
     version: ClassVar[int] = 1
     dataset: ClassVar[str] = DATASET
@@ -74,15 +78,46 @@ class MsMarcoDsi:
         return corpus.read(self.files, self.options.passages)
 
     @cached_property
+    def _trained(self) -> Corpus:
+        """The corpus with all pairs that are trained on."""
+        from tasks.msmarco_dsi import targets
+
+        chosen = self.options
+        return targets.extended(self._corpus, chosen.bm25_targets, chosen.bm25, digest=self._indexed)
+
+    @cached_property
+    def _indexed(self) -> str:
+        """Digest of the data and of which passages of it are indexed."""
+        import hashlib
+
+        data, passages = self.identity().digest, self._corpus.passage_numbers.tobytes()
+        return hashlib.sha256(data.encode() + passages).hexdigest()
+
+    @cached_property
+    def _strings(self) -> np.ndarray | None:
+        """Digits of the docids, None for atomic ones."""
+        from tasks.msmarco_dsi import docids
+
+        if self.options.docids == "atomic":
+            return None
+        if self.options.docids == "naive":
+            return docids.digits(len(self._corpus.texts))
+        from tasks.msmarco_dsi import semantic
+
+        checkpoint = self.other_checkpoints().get("semantic_model")
+        return semantic.docids(self._corpus.texts, self.options.semantic_k, checkpoint, digest=self._indexed)
+
+    @cached_property
     def _tokens(self) -> Tokens:
         from tasks.msmarco_dsi import tokens
 
-        if self.options.model == SCRATCH:
-            return tokens.of_scratch(self._corpus, self.options)
+        checkpoint = self.checkpoint()
+        if checkpoint is None:
+            return tokens.of_scratch(self._trained, self.options, self._strings)
         from tasks.msmarco_dsi import model
 
-        tokenizer, config = model.tokenizer_and_config(self.options.model)
-        return tokens.of_pretrained(self._corpus, self.options, tokenizer, config.vocab_size)
+        tokenizer, config = model.tokenizer_and_config(checkpoint)
+        return tokens.of_pretrained(self._trained, self.options, self._strings, tokenizer, config.vocab_size)
 
     @cached_property
     def _mixture(self) -> Mixture:
@@ -108,18 +143,34 @@ class MsMarcoDsi:
 
         return corpus.identity(self.files, self._corpus)
 
+    def checkpoint(self) -> Checkpoint | None:
+        """The T5 that ``--model`` names; None for the one from scratch."""
+        return None if self.options.model == SCRATCH else resolve(self.options.model)
+
+    def other_checkpoints(self) -> Mapping[str, Checkpoint]:
+        """The encoder that semantic docids are clustered with."""
+        chosen = self.options
+        if chosen.semantic_model == LSA:
+            return {}
+        try:
+            return {"semantic_model": resolve(chosen.semantic_model)}
+        except UsageError as error:
+            where = f"--set semantic_model={chosen.semantic_model}"
+            raise UsageError(error.what, where=where, mend=f"Give {LSA}, minilm, a folder, or a hub id.") from error
+
     def examples(self) -> int:
-        """Passages and train pairs: one of each is an epoch."""
-        return len(self._corpus.texts) + len(self._corpus.train_pairs)
+        """Passages and train pairs, BM25's with them: one of each is an epoch."""
+        return len(self._trained.texts) + len(self._trained.train_pairs)
 
     def build(self, seed: int) -> nn.Module:
         """A T5; ``seed`` is already torch's. Raises ``UsageError`` where a checkpoint cannot be had."""
         from tasks.msmarco_dsi import model
 
-        if self.options.model == SCRATCH:
+        checkpoint = self.checkpoint()
+        if checkpoint is None:
             built: nn.Module = model.scratch(self.options, self._tokens.vocabulary, self._tokens.targets)
         else:
-            built = model.pretrained(self.options, self._tokens.vocabulary)
+            built = model.pretrained(checkpoint, self._tokens.vocabulary)
         return built
 
     def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Batch]:
@@ -144,16 +195,18 @@ class MsMarcoDsi:
             raise UsageError(f"no split {split!r}", where=self.name, mend=suggestion(split, ("train", "test")))
 
     def _batch(self, rows: Ragged, documents: np.ndarray) -> Batch:
+        import numpy as np
         import torch
 
         from tasks.msmarco_dsi import text
 
         tokens = self._tokens
+        docids = tokens.docids[documents].astype(np.int64)
         ids, mask = text.padded(rows, length=self.options.input_length, end=tokens.end, pad=tokens.pad)
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
-            "labels": torch.from_numpy(tokens.docids[documents]),
+            "labels": torch.from_numpy(np.where(docids < 0, IGNORED, docids)),
         }
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -163,28 +216,25 @@ class MsMarcoDsi:
         return logits(model, batch)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Token cross entropy, label -100 ignored. Docids have one length: mean over tokens is mean over examples."""
+        """Token cross entropy, mean over the tokens whose label is not -100. Atomic and naive docids have one
+        length: theirs is the mean over examples too."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100)
+        return cross_entropy(outputs.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED)
 
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         """Ranks the indexed passages for each dev query; metrics by ir-measures on the run that is left behind."""
         from tasks import ranking
+        from tasks.msmarco_dsi import evaluation
 
         self._check(split)
-        corpus = self._corpus
         found = ranking.joined([self._rank(model, batch) for batch in self._test_batches()])
-        queries = [str(number) for number in corpus.dev_numbers]
-        passages = [str(number) for number in corpus.passage_numbers.tolist()]
-        values = ranking.measure(found, queries, passages, corpus.dev_grades, [metric.name for metric in self.metrics])
-        return Evaluation(
-            metrics=ranking.means(values),
-            examples=values,
-            n=len(queries),
-            files={"run": ranking.run_text(found, queries, passages, self.name)},
-            notes={**ranking.notes(found), **self._facts(found)},
-        )
+        facts = evaluation.facts(self._corpus, self._trained, self._tokens, self.options)
+        return evaluation.evaluation(found, self._corpus, self._names, self.name, facts)
+
+    @property
+    def _names(self) -> list[str]:
+        return [metric.name for metric in self.metrics]
 
     def _test_batches(self) -> Iterator[Batch]:
         return self.batches("test", seed=0, size=EVALUATION_BATCH)
@@ -200,19 +250,6 @@ class MsMarcoDsi:
             return ranking.rank(decode.exact(model, ids, mask, self._trie).cpu().numpy(), chosen.depth)
         documents, scores = decode.beam(model, ids, mask, self._trie, chosen.beams)
         return ranking.rank(scores.cpu().numpy(), chosen.depth, documents.cpu().numpy())
-
-    def _facts(self, found: Ranking) -> dict[str, Any]:
-        from tasks.ranking import random_average_precision
-
-        corpus = self._corpus
-        relevant = [sum(grade > 0 for grade in grades.values()) for grades in corpus.dev_grades]
-        return {
-            "floor": {"AP": random_average_precision(relevant, len(corpus.texts), self.options.depth)},
-            "decode": self.options.decode,
-            "left_out": dict(corpus.left_out),
-            "cut_queries": int((self._tokens.dev.lengths > self.options.input_length - 1).sum()),
-            "empty_queries": int((self._tokens.dev.lengths == 0).sum()),
-        }
 
     def prunable(self, model: nn.Module) -> Sequence[str]:
         """Weights of the attention and feed-forward Linears; with ``prune_embeddings`` those of both ends too."""
@@ -265,16 +302,6 @@ class MsMarcoDsi:
 
     def references(self) -> Sequence[Reference]:
         """BM25 over the same passages."""
-        import numpy as np
+        from tasks.msmarco_dsi import evaluation
 
-        from tasks import bm25, ranking
-
-        corpus = self._corpus
-        index = bm25.index(corpus.texts)
-        scores = np.stack([index.scores(text) for text in corpus.dev_texts])
-        found = ranking.rank(np.where(scores > 0, scores, -np.inf), self.options.depth)
-        queries = [str(number) for number in corpus.dev_numbers]
-        passages = [str(number) for number in corpus.passage_numbers.tolist()]
-        names = [metric.name for metric in self.metrics]
-        values = ranking.measure(found, queries, passages, corpus.dev_grades, names)
-        return [Reference("BM25", ranking.means(values), f"k1 = {bm25.K1}, b = {bm25.B}, Lucene's English analyser")]
+        return [evaluation.lexical(self._corpus, self.options, self._names)]

@@ -58,7 +58,7 @@ def test_a_checkpoint_brings_its_tokenizer_and_gets_docid_tokens(checkpoint: Pat
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         MsMarcoDsi(sample(), replace(TINY, model=str(tmp_path / "none"))).build(0)
-    assert "\n" not in str(caught.value) and "none" in str(caught.value) and "scratch" in str(caught.value)
+    assert "\n" not in str(caught.value) and "none" in str(caught.value) and "own models" in str(caught.value)
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -82,9 +82,31 @@ def test_a_pruned_checkpoint_is_exported_as_one(checkpoint: Path, tmp_path: Path
     settings = {"model": str(checkpoint), "input_length": 24, "train.steps": 4}
     found = bench.run("msmarco-dsi", "magnitude", [0.5], structure=structure, settings=settings, out=tmp_path / "out")
     record = found.records[-1]
-    export(Store(tmp_path / "out"), record, tmp_path / "to", Silent())
+    export(Store(tmp_path / "out"), record, tmp_path / "to", Silent(), model=str(checkpoint))
     model = T5ForConditionalGeneration.from_pretrained(tmp_path / "to", attn_implementation="eager").eval()
     assert model.lm_head.weight is model.shared.weight
-    task = MsMarcoDsi(sample(), type(TINY)(**record.options))
+    assert record.model == record.options["model"] == checkpoint.name, "no folder of this machine"
+    task = MsMarcoDsi(sample(), type(TINY)(**{**record.options, "model": str(checkpoint)}))
     with torch.no_grad():
         assert task.evaluate(model, "test").metrics == pytest.approx(record.metrics, abs=1e-6)
+
+
+@pytest.mark.parametrize("docids", ["atomic", "semantic"])
+def test_the_paper_preset_runs_from_end_to_end(checkpoint: Path, tmp_path: Path, docids: str) -> None:
+    """Train, prune, recover of the source, with BM25's best five as targets, on a checkpoint of this machine's size."""
+    import bench
+
+    settings = {"model": str(checkpoint), "docids": docids, "bm25_targets": 5, "train.steps": 6, "recover.steps": 6}
+    if docids == "semantic":
+        settings |= {"decode": "beam", "beams": 20}
+    found = bench.run(
+        "msmarco-dsi", "magnitude", [0.2], preset="paper", when="trained", settings=settings, out=tmp_path / "out"
+    )
+    dense, pruned = sorted(found.records, key=lambda record: record.sparsity)
+    for record in (dense, pruned):
+        assert record.preset == "paper" and record.options["bm25_targets"] == 5
+        assert record.notes["train_pairs"]["judged"] == 240 < record.notes["train_pairs"]["by BM25"]
+        assert record.notes["ranked_at_most"] == (20 if docids == "semantic" else 400)
+        assert str(tmp_path) not in repr(record) and record.model == checkpoint.name
+    assert pruned.sparsity == pytest.approx(0.2, abs=1e-4) and dense.sparsity == 0
+    assert [step["step"] for step in pruned.path] == ["Init", "Train", "Score", "Cut", "Train", "Evaluate"]

@@ -11,15 +11,15 @@ import torch
 
 from bench.errors import UsageError
 from tasks.msmarco_dsi import MsMarcoDsi
-from tasks.msmarco_dsi.docids import digits, trie
+from tasks.msmarco_dsi.docids import trie
 from tests.tasks.msmarco_dsi.opening import TINY, opened, sample
 
 
 def brute_force(task: MsMarcoDsi, model: Any, batch: Any, docids: np.ndarray) -> torch.Tensor:
     """Teacher forcing of each docid by itself."""
     scores = torch.empty(len(batch["input_ids"]), len(docids))
-    for number, docid in enumerate(torch.from_numpy(docids)):
-        labels = docid.expand(len(scores), -1)
+    for number, docid in enumerate(torch.from_numpy(docids).long()):
+        labels = docid[docid >= 0].expand(len(scores), -1)
         logp = task.forward(model, {**batch, "labels": labels}).log_softmax(-1)
         scores[:, number] = logp.gather(2, labels[:, :, None]).sum((1, 2))
     return scores
@@ -34,7 +34,7 @@ def decoding(kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[MsMarcoDsi, An
     return task, model, batch, task._tokens.docids[::13]
 
 
-@pytest.mark.parametrize("kind", ["atomic", "naive"])
+@pytest.mark.parametrize("kind", ["atomic", "naive", "semantic"])
 def test_exact_scores_are_those_of_teacher_forcing_each_docid(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.msmarco_dsi import decode
 
@@ -46,7 +46,23 @@ def test_exact_scores_are_those_of_teacher_forcing_each_docid(kind: str, monkeyp
     assert expected.std(dim=1).min() > 0.05  # the docids' scores do differ
 
 
-@pytest.mark.parametrize("kind", ["atomic", "naive"])
+def test_a_whole_docid_keeps_its_place_among_the_beams_until_better_ones_push_it_out() -> None:
+    """Docids of 1 and 3 tokens under two beams; the scores of the longer ones fall token by token."""
+    from tasks.msmarco_dsi import decode
+    from tests.tasks.msmarco_dsi.scripted import Scripted
+
+    docids = np.array([[5, -1, -1], [6, 7, 8], [6, 7, 9], [6, 5, 5]])
+    for first, second, expected in ((0.6, 0.8, [0, 1]), (0.05, 0.5, [1, 3])):
+        told = {(): {5: first, 6: 0.9 - first}, (6,): {7: second, 5: 0.9 - second}, (6, 7): {8: 0.9}, (6, 5): {5: 0.9}}
+        model = Scripted(told)
+        ones = torch.ones(1, 1, dtype=torch.long)
+        numbers, scores = decode.beam(model, ones, ones, trie(docids), beams=2)
+        exact = decode.exact(model, ones, ones, trie(docids))[0]
+        assert sorted(numbers[0].tolist()) == expected
+        torch.testing.assert_close(scores[0], exact[numbers[0]])
+
+
+@pytest.mark.parametrize("kind", ["atomic", "naive", "semantic"])
 def test_beam_search_with_a_beam_for_each_docid_is_exact(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks import ranking
     from tasks.msmarco_dsi import decode
@@ -62,13 +78,14 @@ def test_beam_search_with_a_beam_for_each_docid_is_exact(kind: str, monkeypatch:
     assert np.allclose(found.scores, expected.scores, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["naive", "semantic"])
 @pytest.mark.parametrize("beams", [1, 3, 10])
 def test_beam_search_never_emits_a_filler_a_duplicate_or_an_unknown_docid(
-    beams: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, beams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tasks.msmarco_dsi import decode
 
-    _, model, batch, docids = decoding("naive", monkeypatch)
+    _, model, batch, docids = decoding(kind, monkeypatch)
     with torch.no_grad():
         numbers, scores = decode.beam(model, batch["input_ids"], batch["attention_mask"], trie(docids), beams)
         exact = decode.exact(model, batch["input_ids"], batch["attention_mask"], trie(docids))
@@ -86,22 +103,6 @@ def test_padding_changes_no_score() -> None:
     with torch.no_grad():
         narrow_scores = decode.exact(model, batch["input_ids"], batch["attention_mask"], task._trie)
         torch.testing.assert_close(decode.exact(model, *wide, task._trie), narrow_scores, rtol=1e-4, atol=1e-4)
-
-
-def test_naive_docids_are_zero_padded_numbers_of_one_width() -> None:
-    found = digits(101)
-    assert found[[0, 7, 42, 100]].tolist() == [[0, 0, 0], [0, 0, 7], [0, 4, 2], [1, 0, 0]]
-    assert digits(1).tolist() == [[0]]
-
-
-def test_the_trie_holds_every_docid_once_and_shares_prefixes() -> None:
-    docids = np.array([[1, 2], [0, 5], [1, 0], [0, 7]])
-    tree = trie(docids)
-    assert [one.tolist() for one in tree.tokens] == [[0, 1], [5, 7, 0, 2]]
-    assert [one.tolist() for one in tree.children] == [[0, 2], [0, 2, 4]]
-    assert tree.documents.tolist() == [1, 3, 2, 0]
-    with pytest.raises(ValueError, match="same docid"):
-        trie(np.array([[1, 2], [1, 2]]))
 
 
 def test_an_evaluation_leaves_metrics_per_query_values_and_a_run_file() -> None:

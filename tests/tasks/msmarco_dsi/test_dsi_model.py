@@ -80,6 +80,15 @@ def test_the_smoke_preset_learns_and_needs_its_body() -> None:
     assert dense > sparse + 0.15
 
 
+@pytest.mark.slow
+def test_semantic_docids_are_learned_on_the_smoke_preset() -> None:
+    """Better than BM25 and far above chance, as the other kinds are."""
+    preset = MsMarcoDsi.presets["smoke"]
+    task = MsMarcoDsi(sample(), replace(preset.options, docids="semantic"))
+    (bm25,) = task.references()
+    assert _trained(task, preset.train, 0.0) > bm25.metrics["AP"] + 0.1
+
+
 def _trained(task: MsMarcoDsi, schedule: Any, sparsity: float) -> float:
     torch.manual_seed(0)
     model = task.build(0)
