@@ -7,10 +7,11 @@ listing and planning stay fast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from bench.checkpoints import Checkpoint
 from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.steps import Schedule
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Batch = Mapping[str, Tensor]
+
+
+T = TypeVar("T")
+LATER = "later"
+
+
+def later(default: T) -> T:
+    """A field of a task's options that came after its first records. At its default it is in no key and no record, so
+    that all computed before stays what it was."""
+    return field(default=default, metadata={LATER: True})
 
 
 @dataclass(frozen=True)
@@ -39,13 +50,15 @@ class Evaluation:
     metrics: Mapping[str, float]
     """Metric name to value. A NaN fails the cell."""
     examples: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Metric name to its per-example values, float32 of shape (n,), in one fixed order of the examples."""
+    """Metric name to its per-example values, float32, in one fixed order of the examples: shape (n,), or as many as
+    the note ``examples_of_a_part`` says by metric, where it is of a part of them alone (one of two test sets)."""
     n: int = 0
     """Number of examples evaluated."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Files to leave beside the record: suffix (``run`` for a TREC run file) to text."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """Plain JSON facts that belong in the record (tie rate, a cap on recall, truncated inputs)."""
+    """Plain JSON facts that belong in the record (tie rate, a cap on recall, truncated inputs). ``samples`` lists kinds
+    of ``files`` that are tab-separated tables under a header: ``bench show KEY`` prints their first rows."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +171,55 @@ class Removable(Protocol):
         ...
 
 
+class Pretrained(Protocol):
+    """What a task may offer beyond ``Task``: weights that come from a checkpoint."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint that ``--model`` names, None where the model is one of the task's own. Needs no torch."""
+        ...
+
+    def other_checkpoints(self) -> Mapping[str, Checkpoint]:
+        """Checkpoints that other options name, by name of the option. Needs no torch. May be left out."""
+        ...
+
+
+class Varied(Protocol):
+    """What a task may offer beyond ``Task``: presets that differ between its models."""
+
+    @staticmethod
+    def presets_of(model: str) -> Mapping[str, Preset]:
+        """The presets where ``--model`` names this model, their options' ``model`` among what it may change; the names
+        are those of ``presets``, which are the default model's."""
+        ...
+
+
 class Portable(Protocol):
     """What a task may offer beyond ``Task``: its model in the form that others load."""
 
     def portable(self, model: nn.Module) -> nn.Module:
         """A model that computes the same and that its library loads from a folder by itself (``from_pretrained``)."""
+        ...
+
+
+class Placed(Protocol):
+    """What a task may offer beyond ``Task``: its place among the tasks when reports put fields side by side."""
+
+    family: ClassVar[str]
+    """``IR``, ``NLP`` or ``vision``."""
+
+
+class Sited(Protocol):
+    """What a task may offer beyond ``Task``: a choice of data sets. ``dataset`` and ``required`` are the usual ones."""
+
+    @staticmethod
+    def source(options: Any) -> tuple[str, Sequence[str]]:
+        """Folder and required files of the data set that the options name."""
+        ...
+
+
+class Timed(Protocol):
+    """What a task may offer beyond ``Task``: work after the forward pass whose latency is measured beside it."""
+
+    def timed(self, model: nn.Module, examples: int) -> Mapping[str, Callable[[], None]]:
+        """By name (a search in an index, say), what does the work once for this many examples."""
         ...

@@ -84,10 +84,17 @@ class TokenRows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def take(self, rows: npt.NDArray[np.integer]) -> TokenRows:
-        """The rows of these numbers, in this order."""
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Ids of each row, shape (rows,)."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: npt.NDArray[np.integer], limit: int | None = None) -> TokenRows:
+        """The rows of these numbers, in this order; of each the first ``limit`` ids, where one is given."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
+        if limit is not None:
+            lengths = np.minimum(lengths, limit)
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)

@@ -1,5 +1,6 @@
-"""AG News topic classification with an embedding bag."""
+"""AG News topic classification: an embedding bag, a small transformer, or a pretrained encoder."""
 
-from tasks.ag_news.task import AgNews, AgNewsOptions
+from tasks.ag_news.options import AgNewsOptions, CheckpointOptions, TransformerOptions
+from tasks.ag_news.task import AgNews
 
-__all__ = ["AgNews", "AgNewsOptions"]
+__all__ = ["AgNews", "AgNewsOptions", "CheckpointOptions", "TransformerOptions"]

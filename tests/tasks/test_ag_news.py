@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import lzma
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -21,8 +24,10 @@ from torch.nn import functional
 from bench.data import Files, Folder, Memory
 from bench.errors import DataError, UsageError
 from tasks.ag_news import AgNews, AgNewsOptions
+from tasks.ag_news.bag import Bag
 from tasks.ag_news.model import EmbeddingBagClassifier
 from tasks.ag_news.reader import read_articles
+from tasks.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = b'"3","Oil up","Prices rose."\n'
@@ -43,10 +48,15 @@ def small(rows: int = 10) -> AgNews:
     return AgNews(memory(content, content), AgNewsOptions())
 
 
+def vocabulary(task: AgNews) -> Vocabulary:
+    assert isinstance(task.classifier, Bag)
+    return task.classifier.corpus.vocabulary
+
+
 def texts(task: AgNews, batch: dict[str, torch.Tensor]) -> list[str]:
     """The texts of a batch."""
     ends = [*batch["offsets"].tolist()[1:], len(batch["tokens"])]
-    words = [task.vocabulary.tokens[token] for token in batch["tokens"].tolist()]
+    words = [vocabulary(task).tokens[token] for token in batch["tokens"].tolist()]
     return [" ".join(words[a:b]) for a, b in zip(batch["offsets"].tolist(), ends, strict=True)]
 
 
@@ -102,8 +112,27 @@ def test_compressed_files_are_the_same_data(tmp_path: Path) -> None:
     assert plain.kind == "subset"
 
 
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+@pytest.mark.parametrize("harm", ["cut", "changed"])
+def test_a_damaged_archive_is_named_before_any_of_its_rows(
+    suffix: str, pack: Callable[[bytes], bytes], harm: str, tmp_path: Path
+) -> None:
+    content = AgNews.sample()
+    (tmp_path / "test.csv").write_bytes(content["test.csv"])
+    packed = bytearray(pack(content["train.csv"]))
+    half = len(packed) // 2
+    packed[half:] = b"" if harm == "cut" else bytes([packed[half] ^ 255]) + packed[half + 1 :]
+    (tmp_path / f"train.csv{suffix}").write_bytes(packed)
+    with pytest.raises(DataError) as caught:
+        AgNews(Folder(tmp_path), AgNewsOptions()).examples()
+    said = re.search(
+        r"train\.csv\S+: the compressed file is damaged or cut short after byte (\d+) of its", str(caught.value)
+    )
+    assert said is not None and int(said[1]) <= len(content["train.csv"])
+
+
 def test_options_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UsageError, match="no model 'lstm'"):
+    with pytest.raises(UsageError, match="no embedding bag 'lstm'"):
         AgNewsOptions(model="lstm")
     with pytest.raises(UsageError, match="embedding_size is 0"):
         AgNewsOptions(embedding_size=0)
@@ -202,7 +231,7 @@ def test_initial_weights_lie_in_half_a_unit_around_zero_and_follow_the_generator
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert not torch.equal(first["fc.weight"], other["fc.weight"])
     table = first["embedding.weight"]
-    assert table.shape == (len(sampled.vocabulary), 64)
+    assert table.shape == (len(vocabulary(sampled)), 64)
     # U(-0.5, 0.5) has the standard deviation 1/sqrt(12).
     assert 0.499 < table.abs().max() <= 0.5
     assert abs(table.std() - 12**-0.5) < 0.005
@@ -307,6 +336,6 @@ def test_the_real_files_have_all_their_rows_and_the_classes_that_their_readme_co
     labels = Counter(read_articles(task.files, "train.csv").labels)
     assert [labels[label] for label in range(4)] == [12_329, 12_385, 12_555, 12_500]
     assert Counter(read_articles(task.files, "test.csv").labels) == dict.fromkeys(range(4), 1_900)
-    assert task.vocabulary.tokens[:3] == ("<unk>", ".", "the")
+    assert vocabulary(task).tokens[:3] == ("<unk>", ".", "the")
     (batch,) = task.batches("test", seed=0, size=7_600)
     assert len(batch["tokens"]) / 7_600 == pytest.approx(43.04, abs=0.005)
