@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from reports.estimates import Estimate
-from reports.rows import MetricInfo
+from reports.table import MetricInfo
 
 NOTHING = "–"
 SPARSITY_DECIMALS = (2, 4)

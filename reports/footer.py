@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.layout import budgets_differ
-from reports.rows import Table
+from reports.table import LEVEL, Table
 
 FLOPS_NOTE = (
     "FLOPs are theoretical: two per multiply-add, one example at the task's lengths, each layer's dense FLOPs times "
@@ -15,8 +15,11 @@ SHORT_KEY = 8
 """Digits of a cell's key that footnotes print; ``bench show`` finds the cell by them."""
 
 
-def footer(table: Table) -> list[str]:
-    """The sentences below: marks, failures, notes of the baselines and the task, and what FLOPs are."""
+def footer(table: Table, best: str) -> list[str]:
+    """The sentences below: marks, failures, notes of the baselines and the task, and what FLOPs are.
+
+    ``best`` says how the best figures are marked.
+    """
     rows = table.rows
     found = [
         "sparsity: zeros / prunable weights. total: zeros / all parameters. Δ dense: minus dense at the same seed. "
@@ -31,6 +34,9 @@ def footer(table: Table) -> list[str]:
         found.append("steps: training steps on a cell's own path, shared ones included.")
     if any(row.iteration is not None for row in rows):
         found.append("#n: the n-th iteration of a pruner that finds its own sparsity.")
+    if any(row.best for row in rows):
+        found.append(f"{best}: the best mean of the pruners at that target.")
+    found += _tests(table)
     found += _unreferenced(table)
     found += _collapses(table)
     if any(row.failures for row in rows):
@@ -47,6 +53,23 @@ def footer(table: Table) -> list[str]:
         found.append(f"{table.repeated} records repeat the seed of a line under another key and are left out.")
     found += [f"{baseline.label}: {baseline.note}" for baseline in table.baselines if baseline.note]
     return [*found, *table.notes, FLOPS_NOTE]
+
+
+def _tests(table: Table) -> list[str]:
+    """What a star is, and over what was tested."""
+    tested = [row.evidence for row in table.rows if row.evidence]
+    if not tested:
+        return []
+    values = [evidence for evidence in tested if evidence.examples > 1]
+    over = "seeds and per-example values" if values else "seeds alone, per-example values are missing"
+    if values and len(values) < len(tested):
+        over += " (of some rows over seeds alone)"
+    if all(evidence.seeds == 1 for evidence in tested):
+        over = "per-example values; it speaks for this one seed"
+    return [
+        f"*: differs from dense, p ≤ {LEVEL:g} in a paired t test over {over}; Holm's correction for the "
+        f"{len(tested)} tests of the table. No star is no evidence, not equality."
+    ]
 
 
 BASELINE = "random"

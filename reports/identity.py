@@ -30,10 +30,10 @@ def setting(record: Record) -> Facts:
     return (
         ("model", record.model),
         ("preset", record.preset),
-        *_flat(record.options),
-        *_flat(precision),
-        *_flat(train.get("schedule", {})),
-        *_flat({"split": evaluate.get("split", ""), **dict(evaluate.get("options", ()))}),
+        *flat(record.options),
+        *flat(precision),
+        *flat(train.get("schedule", {})),
+        *flat({"split": evaluate.get("split", ""), **dict(evaluate.get("options", ()))}),
     )
 
 
@@ -46,7 +46,7 @@ def path(record: Record) -> Facts:
     """The steps of a cell. Dense cells are alike whatever led to them, beyond their setting."""
     if is_dense(record):
         return ()
-    return tuple(fact for index, step in enumerate(record.path) for fact in _flat(step, f"{index}"))
+    return tuple(fact for index, step in enumerate(record.path) for fact in flat(step, f"{index}"))
 
 
 def target(record: Record) -> float:
@@ -88,19 +88,30 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def _flat(value: Mapping[str, Any], before: str = "") -> Facts:
+_SPELLED: dict[object, str] = {None: "null", True: "true", False: "false"}
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def flat(value: Mapping[str, Any], before: str = "") -> Facts:
+    """Names and printable values of a nested mapping, inner names after a dot."""
     found: list[tuple[str, str]] = []
     for name in sorted(value):
         full = f"{before}.{name}" if before else name
         inner = value[name]
-        if isinstance(inner, Mapping):
-            found.extend(_flat(inner, full))
+        # Tables of many records spend their time here: asking for a Mapping is slow, and few values are one.
+        if type(inner) not in _SCALARS and isinstance(inner, Mapping):
+            found.extend(flat(inner, full))
         else:
             found.append((full, _printable(inner)))
     return tuple(found)
 
 
 def _printable(value: object) -> str:
+    kind = type(value)
+    if kind is str or kind is int:
+        return str(value)
     if isinstance(value, float):
         return f"{round(value, DIGITS):.{DIGITS}g}"
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if kind is bool or value is None:
+        return _SPELLED[value]
+    return "[]" if value == [] else json.dumps(value, sort_keys=True)

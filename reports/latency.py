@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from tabulate import tabulate
 
 from bench.record import Record
 from bench.store import Store
 from reports import figures, identity
 from reports.figures import NOTHING
+from reports.layout import Block, Column
 
 NOTE = (
     "Measured on this machine, one forward pass at a time, back-ends in turn: median (lower to upper quartile; of "
@@ -28,36 +26,32 @@ def measured(store: Store, records: Sequence[Record]) -> dict[str, Mapping[str, 
     return {key: latency for key, latency in found.items() if latency}
 
 
-def render(records: Sequence[Record], latency: Measured, *, markdown: bool = False, width: int = 140) -> str:
-    """A table a task, with the batch size, threads and device named; empty where nothing was measured."""
-    tasks = dict.fromkeys(record.task for record in records if record.key in latency)
-    parts = [_task(task, [r for r in records if r.task == task and r.key in latency], latency, markdown, width)
-             for task in sorted(tasks)]  # fmt: skip
-    return "".join(f"\n{part}" for part in parts)
+def blocks(records: Sequence[Record], latency: Measured) -> list[Block]:
+    """A table a task, with the batch size, threads and device named; none where nothing was measured."""
+    tasks = sorted({record.task for record in records if record.key in latency})
+    return [_task(task, [r for r in records if r.task == task and r.key in latency], latency) for task in tasks]
 
 
-def _task(task: str, records: Sequence[Record], latency: Measured, markdown: bool, width: int) -> str:
+def _task(task: str, records: Sequence[Record], latency: Measured) -> Block:
     backends = list(dict.fromkeys(name for record in records for name in _backends(latency[record.key])))
     lines: dict[tuple[Any, ...], list[Record]] = {}
     for record in sorted(records, key=_order):
         lines.setdefault((identity.recipe(record), identity.target(record)), []).append(record)
     targets = figures.sparsities([target for _, target in lines])
-    cells = [
-        [identity.recipe_label(recipe), shown, *(_cell(group, backend, latency) for backend in backends)]
-        for ((recipe, _), group), shown in zip(lines.items(), targets, strict=True)
-    ]
-    headers = ["pruner", "target", *(f"latency ms ({backend})" for backend in backends)]
-    drawn = tabulate(
-        cells,
-        headers=headers,
-        tablefmt="pipe" if markdown else "simple",
-        disable_numparse=True,
-        colalign=["left", *(["right"] * (len(headers) - 1))],
-    )
     settings = sorted({_setting(latency[record.key]) for record in records})
-    heading = f"{'### ' if markdown else ''}{task} · measured latency"
-    note = NOTE if markdown else textwrap.fill(NOTE, width)
-    return f"{heading}\n\n{'; '.join(settings)}\n\n{drawn}\n\n{note}\n"
+    return Block(
+        f"{task} · measured latency",
+        (
+            Column("pruner", tuple(identity.recipe_label(recipe) for recipe, _ in lines), left=True),
+            Column("target", tuple(targets)),
+            *(
+                Column(f"latency ms ({name})", tuple(_cell(group, name, latency) for group in lines.values()))
+                for name in backends
+            ),
+        ),
+        above=("; ".join(settings),),
+        below=(NOTE,),
+    )
 
 
 def _setting(found: Mapping[str, Any]) -> str:

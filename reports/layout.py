@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import figures
-from reports.rows import Baseline, MetricInfo, Row, Table, uninformative
+from reports.table import Baseline, MetricInfo, Row, Table, uninformative
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,10 @@ class Column:
     title: str
     cells: tuple[str, ...]
     left: bool = False
+    best: frozenset[int] = frozenset()
+    """Lines whose cell is the best at its target."""
+    starred: frozenset[int] = frozenset()
+    """Lines whose cell is a significant difference."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,17 @@ class Layout:
     """FLOPs, training steps where they differ, and the marks."""
     breaks: tuple[int, ...]
     """Lines above which a rule is drawn."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A smaller table beside the main ones: what stands above and below it, a sentence each."""
+
+    heading: str
+    columns: tuple[Column, ...]
+    above: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
 
 
 def facts(table: Table) -> list[tuple[str, str]]:
@@ -131,7 +146,9 @@ def _lead(table: Table) -> list[Column]:
         "" if row.dense else _done(row, figures.metric(row.differences.get(info.name), info, signed=True))
         for row in table.rows
     ]
-    return [_metric(table, info, lead=True), Column("Δ dense", (*differences, *("" for _ in table.baselines)))]
+    starred = frozenset(i for i, row in enumerate(table.rows) if row.evidence and row.evidence.significant)
+    cells = (*differences, *("" for _ in table.baselines))
+    return [_metric(table, info, lead=True), Column("Δ dense", cells, starred=starred)]
 
 
 def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
@@ -140,7 +157,8 @@ def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
         for row in table.rows
     ]
     baselines = [_value(baseline, info) for baseline in table.baselines]
-    return Column(figures.heading(info), (*rows, *baselines))
+    best = frozenset(i for i, row in enumerate(table.rows) if info.name in row.best)
+    return Column(figures.heading(info), (*rows, *baselines), best=best)
 
 
 def _value(baseline: Baseline, info: MetricInfo) -> str:

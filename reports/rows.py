@@ -7,133 +7,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.record import DENSE, Record
 from reports import identity
 from reports.estimates import Estimate, average, estimate
+from reports.evidence import Examples, Values, adjusted, compare, with_best
+from reports.table import Baseline, Evidence, MetricInfo, Row, Table
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class MetricInfo:
-    """A metric's name, direction (None where the record does not tell) and whether tables print it times 100."""
+class Placed:
+    """A record and what decides on its row."""
 
-    name: str
-    higher_is_better: bool | None = None
-    percent: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """One (setting, pruner, when, allocation, structure, target), over its seeds."""
-
-    label: str
-    pruner: str
+    record: Record
+    setting: identity.Facts
+    recipe: tuple[str, ...]
     target: float
-    """Target sparsity, or the number of the iteration."""
-    iteration: int | None
-    seeds: tuple[int, ...]
-    """Seeds whose cell is done."""
-    failures: tuple[Record, ...]
-    """Cells that failed."""
-    sparsity: float | None
-    total_sparsity: float | None
-    metrics: Mapping[str, Estimate]
-    differences: Mapping[str, Estimate]
-    """Metric minus the dense reference's at the same seed, over the seeds that both have; empty for the reference."""
-    dense_flops: float | None
-    flops: float | None
-    dense_bytes: float | None
-    compressed_bytes: float | None
-    train_steps: float | None
-    """Training steps on a cell's own path, shared ones included."""
-    parameters: int | None
-    prunable: int | None
-    collapsed: tuple[str, ...]
-    """Layers without a weight left, in one seed at least."""
-    collapses: tuple[Record, ...]
-    """Cells with such a layer, by seed."""
-    n: tuple[int, ...]
-    """Examples evaluated; several where they differ between seeds."""
-    floor: Mapping[str, float] = field(default_factory=dict)
-    """What chance alone reaches, by metric, where the records tell."""
-
-    @property
-    def dense(self) -> bool:
-        return self.pruner == DENSE
-
-    @property
-    def times_fewer(self) -> float | None:
-        """Dense FLOPs / effective FLOPs; infinite where nothing is left to compute."""
-        if self.flops is None or not self.dense_flops:
-            return None
-        return self.dense_flops / self.flops if self.flops else float("inf")
+    path: identity.Facts
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A method without a network, measured on the table's data."""
+def tables(
+    records: Iterable[Record], references: Sequence[Mapping[str, Any]] = (), examples: Examples | None = None
+) -> list[Table]:
+    """Tables in the order of task, version and data. ``references`` are as ``bench.store`` keeps them.
 
-    label: str
-    metrics: Mapping[str, float]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """All rows of one task on one data set."""
-
-    task: str
-    title: str
-    version: int
-    data: Mapping[str, Any]
-    models: tuple[str, ...]
-    presets: tuple[str, ...]
-    metrics: tuple[MetricInfo, ...]
-    """The first leads."""
-    rows: tuple[Row, ...]
-    baselines: tuple[Baseline, ...]
-    seeds: tuple[int, ...]
-    machines: tuple[str, ...]
-    """Device and thread count, each pair once."""
-    notes: tuple[str, ...]
-    repeated: int = 0
-    """Records left out because another of the same row and seed stands before them."""
-
-    @property
-    def n(self) -> tuple[int, ...]:
-        """Examples evaluated, each count once."""
-        return tuple(sorted({count for row in self.rows for count in row.n}))
-
-
-def tables(records: Iterable[Record], references: Sequence[Mapping[str, Any]] = ()) -> list[Table]:
-    """Tables in the order of task, version and data. ``references`` are as ``bench.store`` keeps them."""
-    groups = _grouped(records, lambda record: (record.task, record.task_version, *_data(record)))
-    return [_table(groups[key], references) for key in sorted(groups)]
-
-
-def uninformative(table: Table) -> list[Row]:
-    """Dense rows that do not clearly beat chance on the leading metric.
-
-    Clearly: beyond ``min(5 f, f + (1 - f) / 10)`` for a floor f of a metric where higher is better, below ``0.9 f``
-    otherwise; the worse end of the confidence interval counts, the mean where there is one seed.
+    Differences to dense are tested over seeds and the per-example values that ``examples`` gives, over seeds alone
+    without it.
     """
-    lead = table.metrics[0] if table.metrics else MetricInfo("")
-    return [row for row in table.rows if row.dense and lead.name in row.floor and not _beats(row, lead)]
-
-
-def _beats(row: Row, lead: MetricInfo) -> bool:
-    found, floor = row.metrics.get(lead.name), row.floor[lead.name]
-    if found is None:
-        return True
-    margin = found.half_width or 0.0
-    if lead.higher_is_better is False:
-        return found.mean + margin < 0.9 * floor
-    return found.mean - margin > (min(5 * floor, floor + (1 - floor) / 10) if floor < 1 else 1.1 * floor)
+    groups = _grouped(records, lambda record: (record.task, record.task_version, *_data(record)))
+    return [_table(groups[key], references, examples or (lambda record, metric: None)) for key in sorted(groups)]
 
 
 def _data(record: Record) -> tuple[str, str, str]:
@@ -141,56 +48,92 @@ def _data(record: Record) -> tuple[str, str, str]:
     return name, kind, digest
 
 
-def _table(records: Sequence[Record], references: Sequence[Mapping[str, Any]]) -> Table:
-    kept = _one_a_seed(records)
-    settings = identity.distinguishing(sorted({identity.setting(record) for record in kept}))
+def _table(records: Sequence[Record], references: Sequence[Mapping[str, Any]], examples: Examples) -> Table:
+    kept = _one_a_seed([_placed(record) for record in records])
+    settings = identity.distinguishing(sorted({cell.setting for cell in kept}))
+    by_setting = _grouped(kept, lambda cell: cell.setting)
+    found = [cell.record for cell in kept]
+    metrics = _metrics(found)
+    lead = metrics[0].name if metrics else ""
     rows = [
         row
-        for setting in sorted(settings)
-        for row in _rows([record for record in kept if identity.setting(record) == setting], settings[setting])
+        for setting in sorted(by_setting)
+        for row in with_best(_rows(by_setting[setting], settings[setting], lead, examples), metrics)
     ]
-    first = kept[0]
     return Table(
-        task=first.task,
-        title=next((record.title for record in kept if record.title), ""),
-        version=first.task_version,
-        data=first.data,
-        models=tuple(sorted({record.model for record in kept})),
-        presets=tuple(sorted({record.preset for record in kept})),
-        metrics=_metrics(kept),
-        rows=tuple(rows),
+        task=found[0].task,
+        title=next((record.title for record in found if record.title), ""),
+        version=found[0].task_version,
+        data=found[0].data,
+        models=tuple(sorted({record.model for record in found})),
+        presets=tuple(sorted({record.preset for record in found})),
+        metrics=metrics,
+        rows=tuple(adjusted(rows)),
         baselines=tuple(_baselines(kept, settings, references)),
-        seeds=tuple(sorted({record.seed for record in kept})),
-        machines=tuple(sorted({_machine(record) for record in kept} - {""})),
-        notes=tuple(dict.fromkeys(note for record in kept for note in record.task_notes)),
+        seeds=tuple(sorted({record.seed for record in found})),
+        machines=tuple(sorted({_machine(record) for record in found} - {""})),
+        notes=tuple(dict.fromkeys(note for record in found for note in record.task_notes)),
         repeated=len(records) - len(kept),
     )
 
 
-def _row_key(record: Record) -> tuple[Any, ...]:
-    return identity.setting(record), identity.recipe(record), identity.target(record), identity.path(record)
+def _placed(record: Record) -> Placed:
+    return Placed(
+        record, identity.setting(record), identity.recipe(record), identity.target(record), identity.path(record)
+    )
 
 
-def _one_a_seed(records: Iterable[Record]) -> list[Record]:
-    """One record a (row, seed): a seed counts once. Done comes before failed, the dense pruner's own before others'."""
-    ordered = sorted(records, key=lambda r: (r.pruner, r.goal, r.seed, r.status, r.pruner != DENSE, r.key))
-    groups = _grouped(ordered, lambda record: (_row_key(record), record.seed))
-    return [min(group, key=lambda r: (r.status != "done", r.pruner != DENSE, r.key)) for group in groups.values()]
+def _one_a_seed(cells: Iterable[Placed]) -> list[Placed]:
+    """One cell a (row, seed): a seed counts once. Done comes before failed, the dense pruner's own before others'."""
+
+    def preference(cell: Placed) -> tuple[Any, ...]:
+        return cell.record.status != "done", cell.record.pruner != DENSE, cell.record.key
+
+    ordered = sorted(cells, key=lambda c: (c.record.pruner, c.record.goal, c.record.seed, *preference(c)))
+    groups = _grouped(ordered, lambda c: (c.setting, c.recipe, c.target, c.path, c.record.seed))
+    return [min(group, key=preference) for group in groups.values()]
 
 
-def _rows(records: Sequence[Record], setting_label: str) -> list[Row]:
+def _rows(cells: Sequence[Placed], setting: str, lead: str, examples: Examples) -> list[Row]:
     """The rows of one setting: the dense reference, then the others by pruner and target."""
-    dense = {r.seed: r for r in records if identity.is_dense(r) and r.status == "done"}
-    cells = _grouped(records, lambda r: (not identity.is_dense(r), identity.recipe(r), identity.target(r)))
+    dense = {c.record.seed: c.record for c in cells if identity.is_dense(c.record) and c.record.status == "done"}
+    values = _reading_once(examples, dense.values())
+    lines = _grouped(cells, lambda c: (not identity.is_dense(c.record), c.recipe, c.target))
     rows = []
-    for _, recipe, target in sorted(cells):
-        paths = _grouped(cells[_, recipe, target], identity.path)
+    for _, recipe, target in sorted(lines):
+        paths = _grouped(lines[_, recipe, target], lambda c: c.path)
         labels = identity.distinguishing(sorted(paths))
         for path in sorted(paths):
-            aside = ", ".join(part for part in (setting_label, labels[path]) if part)
-            label = identity.recipe_label(recipe) + (f" [{aside}]" if aside else "")
-            rows.append(_row(label, recipe[0], target, paths[path], dense))
+            name = identity.recipe_label(recipe)
+            label, line = _labelled(name, setting, labels[path]), _labelled(name, labels[path])
+            records = [cell.record for cell in paths[path]]
+            row = replace(_row(label, recipe[0], target, records, dense), setting=setting, line=line)
+            rows.append(row if row.dense else replace(row, evidence=_evidence(row, dense, lead, values)))
     return rows
+
+
+def _labelled(name: str, *asides: str) -> str:
+    aside = ", ".join(part for part in asides if part)
+    return f"{name} [{aside}]" if aside else name
+
+
+def _evidence(row: Row, dense: Mapping[int, Record], lead: str, examples: Examples) -> Evidence | None:
+    shared = [r for r in row.cells if lead in r.metrics and r.seed in dense and lead in dense[r.seed].metrics]
+    return compare(shared, dense, lead, examples)
+
+
+def _reading_once(examples: Examples, records: Iterable[Record]) -> Examples:
+    """``examples`` that keeps the values of ``records``, to which every row of a setting is compared."""
+    keys, kept = {record.key for record in records}, {}
+
+    def read(record: Record, metric: str) -> Values | None:
+        if record.key not in keys:
+            return examples(record, metric)
+        if (record.key, metric) not in kept:
+            kept[record.key, metric] = examples(record, metric)
+        return kept[record.key, metric]
+
+    return read
 
 
 def _row(label: str, pruner: str, target: float, records: Sequence[Record], dense: Mapping[int, Record]) -> Row:
@@ -202,7 +145,7 @@ def _row(label: str, pruner: str, target: float, records: Sequence[Record], dens
         pruner=pruner,
         target=target,
         iteration=first.iteration,
-        seeds=tuple(record.seed for record in done),
+        cells=tuple(done),
         failures=tuple(sorted((r for r in records if r.status != "done"), key=lambda r: r.seed)),
         sparsity=average([record.sparsity for record in done]),
         total_sparsity=average([record.total_sparsity for record in done]),
@@ -247,13 +190,14 @@ def _metrics(records: Sequence[Record]) -> tuple[MetricInfo, ...]:
 
 
 def _baselines(
-    records: Sequence[Record], settings: Mapping[identity.Facts, str], references: Sequence[Mapping[str, Any]]
+    cells: Sequence[Placed], settings: Mapping[identity.Facts, str], references: Sequence[Mapping[str, Any]]
 ) -> Iterable[Baseline]:
+    first = cells[0].record
     for reference in references:
-        if reference.get("task") != records[0].task or reference.get("data_digest") != records[0].data.get("digest"):
+        if reference.get("task") != first.task or reference.get("data_digest") != first.data.get("digest"):
             continue
-        matching = [record for record in records if _concerns(reference, record)]
-        labels = sorted({settings[identity.setting(record)] for record in matching})
+        matching = [cell for cell in cells if _concerns(reference, cell.record)]
+        labels = sorted({settings[cell.setting] for cell in matching})
         if not matching:
             continue
         aside = f" [{labels[0]}]" if len(labels) == 1 and labels[0] else ""

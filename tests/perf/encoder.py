@@ -1,11 +1,11 @@
-"""An encoder of BERT-base's size as criteria are shown it; run as a program, it tells the peak memory of one job.
+"""An encoder of BERT-base's size as criteria are shown it; run as a program, it tells two peaks of its memory in bytes:
+after a training step, and after GraSP's scoring that follows it.
 
-python -m tests.perf.encoder train|grasp
+python -m tests.perf.encoder
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -77,15 +77,21 @@ def _train(view: View) -> None:
         optimizer.step()
 
 
-def _grasp(view: View) -> None:
-    from pruners.criteria.grasp import Grasp
-
-    Grasp().score(view)
+def _peak() -> int:
+    """Most memory that this process has held. Not getrusage's figure, which begins at the size of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":
+    from bench.memory import given_back
+    from pruners.criteria.grasp import Grasp
+
     torch.set_num_threads(1)
-    {"train": _train, "grasp": _grasp}[sys.argv[1]](view())
-    # Not getrusage's figure, which begins at the size of the process that started this one.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    print(1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
+    shown = view()
+    _train(shown)
+    shown.model.zero_grad()
+    print(_peak())
+    with given_back():
+        Grasp().score(shown)
+    print(_peak())

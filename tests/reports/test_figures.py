@@ -8,7 +8,7 @@ import pytest
 
 from reports import figures
 from reports.estimates import Estimate
-from reports.rows import MetricInfo
+from reports.table import MetricInfo
 
 PERCENT, PLAIN = MetricInfo("accuracy", True, True), MetricInfo("loss", False)
 

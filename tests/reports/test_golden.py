@@ -5,25 +5,36 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench.cli.report import FORMATS, rendered
+from bench.cli.report import BINARY, FORMATS, rendered, summarised
 from tests.factories import make_store
 from tests.reports.conftest import GOLDEN_REFERENCES, golden_records
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
-def render(format: str, folder: Path) -> str:
+TEXTS = tuple(format for format in FORMATS if format != BINARY)
+
+
+def render(format: str, folder: Path, make: Callable[..., str | bytes] = rendered) -> str:
     store = make_store(folder, golden_records(), GOLDEN_REFERENCES)
-    return rendered(store, [*store.records()], format)
+    made = make(store, [*store.records()], format)
+    assert isinstance(made, str)
+    return made
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", TEXTS)
 def test_each_format_is_what_its_golden_file_says(format, tmp_path):
     assert render(format, tmp_path) == (GOLDEN / f"report.{format}").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("format", TEXTS)
+def test_each_format_of_the_summary_is_what_its_golden_file_says(format, tmp_path):
+    assert render(format, tmp_path, summarised) == (GOLDEN / f"summary.{format}").read_text(encoding="utf-8")
 
 
 def test_the_golden_text_holds_the_figures_derived_by_hand():
@@ -50,6 +61,7 @@ def test_the_golden_lines_hold_the_promised_keys():
 
 
 if __name__ == "__main__":
-    for name in FORMATS:
-        with tempfile.TemporaryDirectory() as folder:
-            (GOLDEN / f"report.{name}").write_text(render(name, Path(folder)), encoding="utf-8")
+    for name in TEXTS:
+        for kind, make in (("report", rendered), ("summary", summarised)):
+            with tempfile.TemporaryDirectory() as folder:
+                (GOLDEN / f"{kind}.{name}").write_text(render(name, Path(folder), make), encoding="utf-8")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from reports.estimates import estimate
-from reports.rows import tables, uninformative
+from reports.rows import tables
+from reports.table import uninformative
 from tests.factories import make_failure, make_record
 
 T_2 = math.sqrt(0.95**2 * 2 / (1 - 0.95**2))

@@ -17,7 +17,7 @@ def test_json_lines_give_back_every_field_and_the_seconds(tmp_path):
     cell = json.loads(line)
     assert cell["metrics"]["accuracy"] == 0.123456789012345
     assert cell["seconds"] == {"Train": 1.5, "Evaluate": 0.25}
-    assert cell["layers"] == [{"name": "body.weight", "type": "Linear", "size": 1000, "kept": 100}]
+    assert cell["layers"] == [{"name": "body.weight", "type": "Linear", "size": 1000, "kept": 100, "flops": 2_000_000}]
 
 
 def test_csv_has_flat_columns_for_metrics_options_and_seconds(tmp_path):

@@ -155,5 +155,5 @@ def test_notes_of_the_task_stand_below():
 
 def test_markdown_has_one_table_and_escapes_its_delimiter():
     drawn = markdown.render(tables(ranking(3, model="a|b") + ranking(1, model="c")))
-    assert "dense [a\\|b]" in drawn
+    assert r"dense \[a\|b\]" in drawn
     assert drawn.count("|:---") == 1

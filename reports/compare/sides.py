@@ -1,0 +1,75 @@
+"""One side of a comparison: the cells of a results folder, or of a baseline file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import StoreError, UsageError
+from bench.record import Record
+from bench.store import Store
+from reports.compare import baseline
+from reports.compare.packing import Values
+
+Examples = Mapping[str, Values]
+"""Metric to its per-example values, in the task's fixed order of examples."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell and, read when wanted, its per-example values."""
+
+    record: Record
+    examples: Callable[[], Examples]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was given as BASE or HEAD."""
+
+    name: str
+    cells: tuple[Measured, ...]
+
+
+def read(path: Path) -> Side:
+    """The cells at ``path``. Raises ``BenchError`` where there are none or they cannot be read."""
+    if path.is_dir():
+        cells = _of_folder(Store(path))
+    elif path.is_file():
+        cells = tuple(Measured(record, lambda found=found: found) for record, found in baseline.read(path))  # type: ignore[misc]
+    else:
+        raise UsageError(
+            "is neither a results folder nor a baseline file",
+            where=str(path),
+            mend="Give the --out of a 'bench run', or a file that --update-baseline wrote.",
+        )
+    if not cells:
+        raise StoreError("holds no cell", where=str(path), mend="Run 'bench run' with this --out first.")
+    return Side(str(path), cells)
+
+
+def _of_folder(store: Store) -> tuple[Measured, ...]:
+    return tuple(Measured(record, _reader(store, record)) for record in store.records())
+
+
+def _reader(store: Store, record: Record) -> Callable[[], Examples]:
+    name = record.files.get("examples")
+    if name is None:
+        return dict
+
+    def load() -> Examples:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load as load_arrays
+
+        try:
+            arrays = load_arrays(store.file(name))
+        except SafetensorError as error:
+            raise StoreError(
+                f"holds no per-example values ({error})", where=name, mend="Run the cell again."
+            ) from error
+        return {metric: np.asarray(values, dtype=np.float64).ravel() for metric, values in arrays.items()}
+
+    return load

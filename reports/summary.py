@@ -1,0 +1,163 @@
+"""The cross-task answer as tables: per task how far each pruner keeps the dense metric, and over tasks by family."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from reports.answers import SHARES, Answer, mean_ranks
+from reports.escape import csv_field
+from reports.figures import NOTHING
+from reports.layout import Block, Column
+from reports.retention import Kept
+
+DEFINITIONS = (
+    "sparsity, FLOPs (share of dense) at 99 % and 95 %: up to where every measured sparsity keeps that share of the "
+    "dense metric, linear between measured ones. ≥, ≤: kept on the whole grid. none: not kept at the lowest measured "
+    "sparsity. ✗: all cells at the next sparsity failed.",
+    "area: mean retention (metric / dense metric, its inverse where lower is better) from the dense model to the "
+    "highest sparsity measured on the task; failed sparsities count as 0. rank: by area, of the task's pruners.",
+    "(a to b): 95 % of the samples of seeds, drawn with replacement. Of few seeds that is too narrow: it says how far "
+    "these seeds differ, not how far others would.",
+)
+OVERVIEW = (
+    "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area: mean over the tasks. "
+    "mean rank: of pruners ranked on every task that ranks any. n/m: measured on n of the family's m tasks only."
+)
+UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: "
+
+
+def blocks(found: Sequence[Answer]) -> list[Block]:
+    """The table of all tasks, then the one over tasks with the families side by side."""
+    return [_by_task(found), _by_family(found)]
+
+
+def flat(found: Sequence[Answer]) -> list[dict[str, Any]]:
+    """One mapping a pruner and task with plain numbers, for other programs; what is not known is None."""
+    return [
+        {
+            **{name: getattr(answer, name) for name in ("family", "task", "data", "setting", "metric", "pruner")},
+            "informative": answer.informative,
+            **{name: value for share in SHARES for name, value in _numbers(answer.kept.get(share), share).items()},
+            "area": answer.area,
+            **_ends("area", answer.area_interval),
+            "rank": answer.rank,
+        }
+        for answer in found
+    ]
+
+
+def jsonl(found: Sequence[Answer]) -> str:
+    """One object a pruner and task."""
+    return "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in flat(found))
+
+
+def comma_separated(found: Sequence[Answer]) -> str:
+    """One line a pruner and task."""
+    rows = flat(found)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else csv_field(value) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _numbers(kept: Kept | None, share: float) -> dict[str, Any]:
+    at = f"{share:.0%}"
+    return {
+        f"sparsity {at}": kept.sparsity if kept else None,
+        **_ends(f"sparsity {at}", kept.sparsity_interval if kept else None),
+        f"flops {at}": kept.flops if kept else None,
+        **_ends(f"flops {at}", kept.flops_interval if kept else None),
+        f"bound {at}": kept.bound if kept else None,
+    }
+
+
+def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {f"{name} low": low, f"{name} high": high}
+
+
+def _by_task(found: Sequence[Answer]) -> Block:
+    columns = [
+        Column("family", tuple(answer.family for answer in found), left=True),
+        Column("task", tuple(_task(answer) for answer in found), left=True),
+        Column("pruner", tuple(answer.pruner for answer in found), left=True),
+    ]
+    for share in SHARES:
+        columns.append(Column(f"sparsity {share * 100:g} %", tuple(_sparsity(a.kept.get(share)) for a in found)))
+    for share in SHARES:
+        columns.append(Column(f"FLOPs {share * 100:g} %", tuple(_flops(a.kept.get(share)) for a in found)))
+    ranks = tuple(NOTHING if answer.rank is None else f"{answer.rank:g}" for answer in found)
+    columns.append(Column("area", tuple(_spread(a.area, a.area_interval) for a in found)))
+    columns.append(Column("rank", ranks, best=frozenset(i for i, a in enumerate(found) if a.rank == 1)))
+    mute = sorted({_task(answer) for answer in found if not answer.informative})
+    return Block(
+        "Which pruner is safe where",
+        tuple(columns),
+        below=(*DEFINITIONS, *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else [])),
+        breaks=tuple(i for i in range(1, len(found)) if found[i].place != found[i - 1].place),
+    )
+
+
+def _by_family(found: Sequence[Answer]) -> Block:
+    told = [answer for answer in found if answer.informative and answer.kept]
+    ranks = mean_ranks(found)
+    pruners = sorted({answer.pruner for answer in told}, key=lambda name: (ranks.get(name, math.inf), name))
+    columns = [Column("pruner", tuple(pruners), left=True)]
+    for family in dict.fromkeys(answer.family for answer in told):
+        inside = [answer for answer in told if answer.family == family]
+        tasks = len({answer.place for answer in inside})
+        by_pruner = [[answer for answer in inside if answer.pruner == pruner] for pruner in pruners]
+        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, tasks) for of in by_pruner)))
+        columns.append(Column(f"{family}: area", tuple(_mean_area(of, tasks) for of in by_pruner)))
+    means = tuple(f"{ranks[name]:.2f}" if name in ranks else NOTHING for name in pruners)
+    best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == min(ranks.values()))
+    columns.append(Column("mean rank", means, best=best))
+    return Block("Families side by side", tuple(columns), below=(OVERVIEW,))
+
+
+def _task(answer: Answer) -> str:
+    return f"{answer.task} [{answer.setting}]" if answer.setting else answer.task
+
+
+def _sparsity(kept: Kept | None) -> str:
+    if kept is None or kept.bound == "none":
+        return NOTHING if kept is None else "none"
+    before, after = {"at least": ("≥ ", ""), "failed": ("", " ✗")}.get(kept.bound, ("", ""))
+    return before + _spread(kept.sparsity, kept.sparsity_interval) + after
+
+
+def _flops(kept: Kept | None) -> str:
+    if kept is None or kept.bound == "none":
+        return NOTHING if kept is None else "none"
+    interval = kept.flops_interval
+    spread = f" ({interval[0]:.0%} to {interval[1]:.0%})" if interval else ""
+    return f"{'≤ ' if kept.bound == 'at least' else ''}{kept.flops:.0%}{spread}"
+
+
+def _spread(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def _safe(answers: Sequence[Answer], tasks: int) -> str:
+    if not answers:
+        return NOTHING
+    least = min((a.kept[SHARES[0]] for a in answers), key=lambda kept: (kept.sparsity, kept.bound == "at least"))
+    said = "none" if least.bound == "none" else f"{'≥ ' if least.bound == 'at least' else ''}{least.sparsity:.3f}"
+    return said + _share(answers, tasks)
+
+
+def _mean_area(answers: Sequence[Answer], tasks: int) -> str:
+    areas = [answer.area for answer in answers if answer.area is not None]
+    return f"{math.fsum(areas) / len(areas):.3f}{_share(answers, tasks)}" if areas else NOTHING
+
+
+def _share(answers: Sequence[Answer], tasks: int) -> str:
+    return "" if len(answers) == tasks else f" {len(answers)}/{tasks}"
