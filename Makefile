@@ -1,6 +1,11 @@
 # make demo   install into .venv, run the main command on the embedded sample, print its table
 # make test   install into .venv, run all tests
+# make test-compat  compare with the originals, each in an environment of its own under .compat/ on the data sets in
+#             $BENCH_DATA or ../shared/data: token ids with torchtext 0.18's (test-torchtext: 2.5 GB to fetch, 4.3 GB on
+#             disk), BM25 with Lucene's (test-pyserini: 1 GB to fetch, 2.2 GB on disk)
 # make lint   ruff and the type checker
+# make compare  run a small grid on the embedded sample and compare it with the committed baseline
+# make baseline  the same, and write the baseline anew: then read the difference
 # make figures  run the grid behind docs/pruners.md and draw its curves
 # Nothing beyond Python 3.11 and make is presumed. PYTHON=python3.12 make demo uses another interpreter.
 
@@ -8,8 +13,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPAT := .compat
+BENCH_DATA ?= ../shared/data
 
-.PHONY: demo test lint figures clean
+GATED := --task ag-news --pruner random,magnitude,grasp --when trained --prune-embeddings --grid 0.5,0.9 --seeds 0-2
+BASELINE := tests/baseline/ag-news.jsonl
+
+.PHONY: demo test test-compat test-torchtext test-pyserini lint compare baseline figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/bench run --task msmarco-dsi --pruner grasp --data sample --out results/demo
@@ -17,10 +27,28 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
+test-compat: test-torchtext test-pyserini
+
+test-torchtext: $(COMPAT)/torchtext/.installed
+	PYTHONPATH=. XDG_CACHE_HOME=$(COMPAT)/cache $(COMPAT)/torchtext/bin/python tests/compat/torchtext_ids.py $(BENCH_DATA)
+
+test-pyserini: $(COMPAT)/pyserini/.installed
+	XDG_CACHE_HOME=$(COMPAT)/cache $(COMPAT)/pyserini/bin/python tests/compat/pyserini_agreement.py $(BENCH_DATA)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+compare: $(INSTALLED)
+	rm -rf results/compare
+	$(BIN)/bench run $(GATED) --data sample --threads 1 --out results/compare
+	$(BIN)/bench compare $(BASELINE) results/compare --markdown results/compare.md --junit results/compare.xml
+
+baseline: $(INSTALLED)
+	rm -rf results/compare
+	$(BIN)/bench run $(GATED) --data sample --threads 1 --out results/compare
+	$(BIN)/bench compare $(BASELINE) results/compare --update-baseline
 
 figures: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
@@ -31,5 +59,15 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(COMPAT)/torchtext/.installed: tests/compat/requirements.txt
+	test -x $(COMPAT)/torchtext/bin/python || $(PYTHON) -m venv $(COMPAT)/torchtext
+	$(COMPAT)/torchtext/bin/python -m pip install --quiet --no-deps --requirement tests/compat/requirements.txt
+	touch $@
+
+$(COMPAT)/pyserini/.installed: pyproject.toml
+	test -x $(COMPAT)/pyserini/bin/python || $(PYTHON) -m venv $(COMPAT)/pyserini
+	$(COMPAT)/pyserini/bin/python -m pip install --quiet --editable '.[pyserini]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist results
+	rm -rf $(VENV) $(COMPAT) build dist results

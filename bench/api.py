@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.executors.inline import Listener
     from bench.record import Record
     from bench.tree import Node
-    from reports.rows import Table
+    from reports.table import Table
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def run(
     seeds: int | Iterable[int] = 0,
     *,
     out: str | Path = "results",
+    model: str | Iterable[str] = (),
     preset: str | None = None,
     data: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
@@ -86,6 +87,7 @@ def run(
         pruners=tuple(_several(pruner)),
         sparsities=sparsities,
         seeds=tuple(_several(seeds)),
+        models=tuple(map(str, _several(model))),
         preset=preset,
         when=when,
         allocation=allocation,
@@ -133,10 +135,11 @@ class Result:
 
 def result(plan: Plan, store: Store) -> Result:
     """The plan's cells that have records."""
+    from reports.evidence import stored
     from reports.rows import tables
 
     records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
-    return Result(records, tables(records, store.references()))
+    return Result(records, tables(records, store.references(), stored(store)))
 
 
 MEASURES = ("latency",)
@@ -224,7 +227,7 @@ def default_threads(plan: Plan) -> int:
 def reference_key(task: OpenTask) -> str:
     """Key of a task's baselines: its data, options and version."""
     identity = {"task": task.name, "version": task.task.version, "data": task.data["digest"]}
-    return hashlib.sha256(canonical({**identity, "options": asdict(task.preset.options)}).encode()).hexdigest()
+    return hashlib.sha256(canonical({**identity, "options": task.options}).encode()).hexdigest()
 
 
 def _tasks(plan: Plan) -> list[OpenTask]:
@@ -242,7 +245,7 @@ def _measure_references(task: OpenTask, store: Store, listener: Listener) -> Non
             "task_version": task.task.version,
             "preset": task.preset_name,
             "data_digest": task.data["digest"],
-            "options": asdict(task.preset.options),
+            "options": task.options,
             "references": [asdict(reference) for reference in references],
         },
     )

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from bench.errors import DataError, UsageError
 
@@ -161,12 +161,18 @@ def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
 @contextmanager
 def _opened(files: Files, name: str) -> Iterator[BinaryIO]:
     """The file as a stream; whatever keeps it from being read is a ``DataError``."""
+    read = 0
     try:
         with files.open(name) as stream:
-            yield stream
+            try:
+                yield stream
+            finally:
+                read = stream.tell()
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"the compressed file is damaged or cut short ({error})", where=files.where(name), mend="Fetch it again."
+            f"the compressed file is damaged or cut short after byte {read} of its content ({error})",
+            where=files.where(name),
+            mend="Fetch it again.",
         ) from error
     except OSError as error:
         raise DataError(
@@ -185,6 +191,12 @@ def columns(files: Files, name: str, count: int, *, what: str, separator: str | 
                 mend="Mend or delete the line.",
             )
         yield parts
+
+
+def source(task: Any, options: Any) -> tuple[str, Sequence[str]]:
+    """Folder and required files of the data that a task (its class) stands on under these options."""
+    chosen: Callable[[Any], tuple[str, Sequence[str]]] | None = getattr(task, "source", None)
+    return chosen(options) if chosen is not None else (task.dataset, task.required)
 
 
 def find(dataset: str, required: Sequence[str], data: str | None) -> Files | None:
@@ -233,6 +245,16 @@ def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:
 
 def _holds(root: Path, dataset: str) -> bool:
     return root.absolute().name == dataset.rsplit("/", 1)[-1]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file as it lies there, remembered for as long as the file stays as it is."""
+
+    def compute() -> str:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    return _remembered_digest(path, compute)
 
 
 def cache_folder() -> Path:

@@ -58,7 +58,7 @@ def evaluate(bench: Workbench, cell: Cell, step: Evaluate, state: State) -> tupl
         train_steps=state.train_steps,
         trace=state.trace,
         files=_files(bench, cell.key, evaluation),
-        notes={**evaluation.notes, **facts(structure, state.masks)},
+        notes={**evaluation.notes, **facts(structure, state.masks), **_family(bench)},
     )
     return record, state.spent("Evaluate", time.perf_counter() - began)
 
@@ -97,7 +97,7 @@ def blank(bench: Workbench, cell: Cell) -> Record:
         iteration=cell.iteration,
         seed=cell.seed,
         preset=task.preset_name,
-        options=asdict(task.preset.options),
+        options=task.options,
         path=[describe(step) for step in cell.path],
         data=task.data,
         provenance=provenance(bench.environment.device, bench.environment.dtype),
@@ -110,18 +110,19 @@ def blank(bench: Workbench, cell: Cell) -> Record:
 def _sizes(bench: Workbench, state: State, prunable: Mapping[str, Tensor]) -> dict[str, Any]:
     """Counts of weights, FLOPs and bytes."""
     modules = dict(bench.model.named_modules())
+    dense = bench.dense_flops()
     layers = tuple(
         Layer(
             name,
             type(modules[name.rpartition(".")[0]]).__name__,
             weight.numel(),
             int(state.masks[name].sum()) if name in state.masks else weight.numel(),
+            dense.layers[name][1] if name in dense.layers else None,
         )
         for name, weight in prunable.items()
     )
     parameters = sum(parameter.numel() for parameter in bench.model.parameters())
     size, kept = sum(layer.size for layer in layers), sum(layer.kept for layer in layers)
-    dense = bench.dense_flops()
     flops, by_type = effective_flops(dense, {layer.name: layer.density for layer in layers})
     return {
         "sparsity": 1 - kept / size if size else 0.0,
@@ -137,6 +138,11 @@ def _sizes(bench: Workbench, state: State, prunable: Mapping[str, Tensor]) -> di
         "dense_bytes": dense_bytes(live_tensors(bench.model)),
         "compressed_bytes": compressed_bytes(state.weights, state.masks),
     }
+
+
+def _family(bench: Workbench) -> dict[str, str]:
+    family = getattr(bench.task.task, "family", "")
+    return {"family": family} if family else {}
 
 
 def _files(bench: Workbench, key: str, evaluation: Evaluation) -> dict[str, str]:

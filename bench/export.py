@@ -24,23 +24,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench import compact
 from bench.errors import BenchError, StoreError, UsageError
 from bench.executors.inline import Listener, Walk
 from bench.masks import digest
-from bench.measure.size import pack
+from bench.measure.size import pack, unpack
 from bench.rebuild import plan_of
-from bench.record import Record, dumps
-from bench.state import State, own_memory, restore
+from bench.record import Record, dumps, loads
+from bench.state import State, live_tensors, own_memory, restore
 from bench.store import Store
 from bench.structures import couplings
 from bench.units import kept_units
 
 if TYPE_CHECKING:
     from bench.workbench import Workbench
+    from tasks.base import Task
 
 
 FILES = frozenset(
@@ -57,6 +58,7 @@ def export(
     listener: Listener,
     *,
     data: str | None = None,
+    model: str | None = None,
     device: torch.device | None = None,
     force: bool = False,
 ) -> dict[str, int]:
@@ -68,7 +70,7 @@ def export(
     if record.status != "done":
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     check_folder(folder, force)
-    bench, state = final_state(store, record, listener, data, device)
+    bench, state = final_state(store, record, listener, data, model, device)
     found = digest(state.masks)
     if found != record.mask_digest:
         raise StoreError(
@@ -101,14 +103,37 @@ def check_folder(folder: Path, force: bool) -> None:
 
 
 def final_state(
-    store: Store, record: Record, listener: Listener, data: str | None = None, device: torch.device | None = None
+    store: Store,
+    record: Record,
+    listener: Listener,
+    data: str | None = None,
+    model: str | None = None,
+    device: torch.device | None = None,
 ) -> tuple[Workbench, State]:
     """The state that the record was measured on, computed from the nearest one that is stored."""
-    plan = plan_of(record, data)
+    plan = plan_of(record, data, model)
     dtype = getattr(torch, str(record.provenance.get("dtype", "float32")))
     place = device or torch.device(str(record.provenance.get("device", "cpu")))
     walk = Walk(plan, store, place, dtype, listener, wanted=lambda key: key == record.key)
     return walk.final(plan.roots[0])
+
+
+def load(folder: Path, data: str | None = None, model: str | None = None) -> tuple[Task, nn.Module]:
+    """The exported model, in eval mode, with its units removed where some were; and its task, opened on its data, whose
+    ``batches``, ``forward`` and ``evaluate`` go with it.
+
+    ``data`` as ``--data`` takes it, ``model`` the folder of the checkpoint where the cell began with one. Raises
+    ``BenchError`` where the data or prunebench is not what the model was made with.
+    """
+    record = loads((folder / "record.json").read_text(encoding="utf-8"))
+    task = plan_of(record, data, model).roots[0].task.task
+    built = task.build(0)
+    smaller = folder / "compact.safetensors"
+    if smaller.is_file():
+        return task, compact.load(smaller, built, couplings(task, built), task).eval()
+    shapes = {name: tensor.shape for name, tensor in live_tensors(built).items()}
+    restore(built, unpack(load_file(folder / "compressed.safetensors"), shapes))
+    return task, built.eval()
 
 
 def load_masks(path: Path) -> dict[str, Tensor]:

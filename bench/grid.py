@@ -24,6 +24,8 @@ class Request:
     pruners: tuple[str, ...]
     sparsities: tuple[float, ...]
     seeds: tuple[int, ...] = (0,)
+    models: tuple[str, ...] = ()
+    """Models of each task, names of its own, hub ids or folders; none: the preset's."""
     preset: str | None = None
     """None: ``smoke`` on the embedded sample, ``small`` on real data."""
     when: str | None = None
@@ -35,7 +37,8 @@ class Request:
     exclude: tuple[str, ...] = ()
     """Patterns of parameter names that no pruner is offered."""
     pruner_settings: Mapping[str, str] = field(default_factory=dict)
-    """Overrides of every asked pruner that has such an option (``rewind``), or of one (``imp.rewind``)."""
+    """Overrides of every asked pruner that has such an option (``rewind``), or of one (``imp.rewind``); and of one task
+    (``ag-news.prune_embeddings``)."""
     data: str | None = None
     dtype: str = "float32"
 
@@ -124,7 +127,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def split_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Those of the task's preset (``docids``, ``train.lr``) and those of a pruner (``imp.rate``)."""
+    """Those of the tasks' presets (``docids``, ``train.lr``), and those of one pruner or task (``imp.rate``)."""
     ours = {name for name in settings if "." not in name or name.split(".")[0] in ("train", "recover")}
     return (
         {name: value for name, value in settings.items() if name in ours},

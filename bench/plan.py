@@ -5,11 +5,11 @@ Imports no torch: planning, and finding that all is done, take a moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 
 from bench import registry
-from bench.data import Memory, find
+from bench.data import Memory, find, source
 from bench.errors import UsageError
 from bench.grid import DTYPES, Request
 from bench.record import DENSE
@@ -25,7 +25,7 @@ from bench.steps import (
 from bench.structures import check_target, check_task
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget, Pruner
-from tasks.base import Preset
+from tasks.base import Preset, Task
 
 
 def make(request: Request) -> Plan:
@@ -38,7 +38,7 @@ def make(request: Request) -> Plan:
         raise UsageError(f"a seed of {min(request.seeds)}", mend="Give whole numbers, 0 or more.")
     pruners = _pruners(request)
     cells: list[tuple[str, Cell]] = []
-    tasks = [open_task(name, request) for name in request.tasks]
+    tasks = [open_task(name, request, model) for name in request.tasks for model in request.models or (None,)]
     for structure in dict.fromkeys(pruner.structure for pruner in pruners):
         for task in tasks:
             check_task(registry.structure(structure), task.task)
@@ -49,22 +49,42 @@ def make(request: Request) -> Plan:
     return of_cells(cells)
 
 
-def open_task(name: str, request: Request) -> OpenTask:
+def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:
     """Finds the task's data, opens it with the preset that fits and the request's overrides."""
     kind = registry.task(name)
-    files = find(kind.dataset, kind.required, request.data)
+    presets = presets_of(kind, model)
+    settings = {**request.settings, **({} if model is None else {"model": model}), **_settings_of(name, request)}
+    # Which data set it is may be an option, and which preset fits depends on whether that is there.
+    likely = request.preset or ("small" if "small" in presets else next(iter(presets)))
+    files = find(*source(kind, _preset(name, presets, likely, settings).options), request.data)
     preset_name = request.preset or ("smoke" if files is None else "small")
-    if preset_name not in kind.presets:
-        raise UsageError(
-            f"the task {name!r} has no preset {preset_name!r}",
-            mend=registry.suggestion(preset_name, list(kind.presets)),
-        )
-    try:
-        preset = override(kind.presets[preset_name], request.settings)
-    except UsageError as error:
-        raise UsageError(error.what, where=f"{name}, {error.where}", mend=error.mend) from error
+    preset = _preset(name, presets, preset_name, settings)
     task = kind(files if files is not None else Memory(name, kind.sample()), preset.options)
     return OpenTask(task, name, preset_name, preset, _budget(preset, task.examples()), asdict(task.identity()))
+
+
+def _preset(task: str, presets: Mapping[str, Preset], name: str, settings: Mapping[str, str]) -> Preset:
+    """The preset of this name with the settings asked for."""
+    if name not in presets:
+        of = f" for --model {settings['model']}" if "model" in settings else ""
+        raise UsageError(f"the task {task!r} has no preset {name!r}{of}", mend=registry.suggestion(name, list(presets)))
+    try:
+        return override(presets[name], settings)
+    except UsageError as error:
+        where = f"{task}, {error.where}" if error.where else None
+        raise UsageError(error.what, where=where, mend=error.mend) from error
+
+
+def presets_of(kind: type[Task], model: str | None) -> Mapping[str, Preset]:
+    """The presets of one of the task's models, where they differ from one to the other."""
+    own: Callable[[str], Mapping[str, Preset]] | None = getattr(kind, "presets_of", None)
+    return kind.presets if own is None or model is None else own(model)
+
+
+def _settings_of(task: str, request: Request) -> dict[str, str]:
+    """Settings that name the task: ``ag-news.prune_embeddings``."""
+    named = request.pruner_settings.items()
+    return {name.removeprefix(f"{task}."): text for name, text in named if name.startswith(f"{task}.")}
 
 
 def _budget(preset: Preset, examples: int) -> Budget:
@@ -86,11 +106,13 @@ def _pruners(request: Request) -> list[Pruner]:
     """The asked pruners with the request's choices and settings."""
     chosen = {name: _resolved(registry.pruner(name), request) for name in request.pruners}
     for setting, text in request.pruner_settings.items():
+        if setting.startswith(tuple(f"{task}." for task in request.tasks)):
+            continue
         owner, _, field_name = setting.rpartition(".")
         if owner and owner not in chosen:
             raise UsageError(
-                f"{owner!r} is none of the asked pruners", where=f"--set {setting}={text}",
-                mend=registry.suggestion(owner, list(chosen)),
+                f"{owner!r} is none of the asked pruners or tasks", where=f"--set {setting}={text}",
+                mend=registry.suggestion(owner, [*chosen, *request.tasks]),
             )  # fmt: skip
         takers = [name for name in ([owner] if owner else chosen) if hasattr(chosen[name].options, field_name)]
         if not takers:
@@ -127,13 +149,15 @@ def root_of(task: OpenTask, seed: int, dtype: str) -> str:
 
 def _identity(task: OpenTask, seed: int, dtype: str) -> dict[str, object]:
     apart = task.task.evaluation_options()
-    options = {name: value for name, value in asdict(task.preset.options).items() if name not in apart}
+    options = {name: value for name, value in task.options.items() if name not in apart}
+    # Checkpoints are known by their content, wherever they lie and whatever they are called.
+    contents = {name: checkpoint.digest for name, checkpoint in task.checkpoints.items()}
     return {
         "task": task.name,
         "version": registry.edition("tasks", task.name, type(task.task), task.task.version),
-        "options": options,
+        "options": {**options, **contents},
         "data": task.data["digest"],
-        "model": task.model,
+        "model": contents.get("model", task.model),
         "seed": seed,
         "dtype": dtype,
     }

@@ -58,11 +58,13 @@ def device_name(device: torch.device) -> str:
 
 def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
     """All of it, as plain data."""
+    instructions = {"cpu_capability": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
     return {
         "versions": versions(),
         **source(),
         "device": device.type,
         "device_name": device_name(device),
+        **instructions,
         "threads": torch.get_num_threads(),
         "dtype": str(dtype).removeprefix("torch."),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),

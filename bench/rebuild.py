@@ -12,22 +12,23 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from bench import registry, steps
-from bench.data import SAMPLE, Memory, find
+from bench.data import SAMPLE, Memory, find, source
 from bench.errors import DataError, StoreError
-from bench.plan import REFERENCE, root_of
+from bench.plan import REFERENCE, presets_of, root_of
 from bench.record import DENSE, Record
 from bench.steps import Path, Step, keys
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget
 
 
-def plan_of(record: Record, data: str | None = None) -> Plan:
-    """The plan of the record's cell alone. ``data`` is the folder with the data sets, as ``--data`` takes it.
+def plan_of(record: Record, data: str | None = None, model: str | None = None) -> Plan:
+    """The plan of the record's cell alone. ``data`` is the folder with the data sets, as ``--data`` takes it, ``model``
+    the folder of its checkpoint, of which the record has the name only.
 
     Raises ``DataError`` where the data is not what the record was computed on, and ``StoreError`` where this version of
     prunebench, or of the task, would compute something else.
     """
-    task = _opened(record, data)
+    task = _opened(record, data, model)
     path = path_of(record)
     root = root_of(task, record.seed, str(record.provenance.get("dtype", "float32")))
     key = keys(root, path)[-1]
@@ -85,12 +86,14 @@ def _fits(kind: Any, value: Any) -> bool:
     return kind is not type(None)
 
 
-def _opened(record: Record, data: str | None) -> OpenTask:
+def _opened(record: Record, data: str | None, model: str | None) -> OpenTask:
     kind = registry.task(record.task)
     sampled = data is None and record.data.get("kind") == SAMPLE
-    files = None if sampled else find(kind.dataset, kind.required, data)
-    preset = kind.presets.get(record.preset) or next(iter(kind.presets.values()))
-    options = _read(type(preset.options), record.options)
+    presets = presets_of(kind, str(record.options["model"]) if "model" in record.options else None)
+    preset = presets.get(record.preset) or next(iter(presets.values()))
+    given = record.options if model is None else {**record.options, "model": model}
+    options = _read(type(preset.options), given)
+    files = None if sampled else find(*source(kind, options), data)
     task = kind(files if files is not None else Memory(record.task, kind.sample()), options)
     identity = asdict(task.identity())
     if identity["digest"] != record.data.get("digest"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -22,6 +23,11 @@ SCHEMA = 1
 DENSE = "dense"
 """Name under which the unpruned reference stands in the ``pruner`` column."""
 
+# Of indented JSON. Strings hold no line break of their own.
+_NEXT_ENTRY = re.compile(r",\n *")
+_LINE_BREAK = re.compile(r"\n *")
+_BLANK_LINE = re.compile(r"\n *\n")
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -32,6 +38,8 @@ class Layer:
     """Class of the module that holds it (``Linear``, ``Conv2d``)."""
     size: int
     kept: int
+    flops: int | None = None
+    """FLOPs of all products with the dense weight, of one example; None where no product is, and in old records."""
 
     @property
     def density(self) -> float:
@@ -156,7 +164,7 @@ def seal(body: Mapping[str, Any]) -> str:
 def unseal(text: str, what: str) -> dict[str, Any]:
     """The plain data that ``seal`` wrote, its checksum taken off.
 
-    Raises ``ValueError`` unless ``text`` is byte for byte what was written, so that white space counts as well, and
+    Raises ``ValueError`` unless ``text`` is what was written, so that a changed byte of white space counts as well, and
     ``StoreError`` where its schema, if it has one, is newer; ``what`` names it for that.
     """
     try:
@@ -165,7 +173,7 @@ def unseal(text: str, what: str) -> dict[str, Any]:
         raise ValueError("nested too deeply") from error
     if not isinstance(body, dict) or "checksum" not in body:
         raise ValueError("no checksum")
-    if _written(body) != text:
+    if _BLANK_LINE.search(text) or not text.endswith("}\n") or _on_one_line(text) != _plainly(body):
         raise ValueError("not as it was written")
     if body.pop("checksum") != _checksum(body):
         raise ValueError("the checksum does not match")
@@ -199,5 +207,15 @@ def _written(body: Mapping[str, Any]) -> str:
     return json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
+def _on_one_line(text: str) -> str:
+    """What ``_plainly`` would have written. To indent again for comparison would take longer than all the rest of
+    reading: the encoder that indents is pure Python."""
+    return _LINE_BREAK.sub("", _NEXT_ENTRY.sub(", ", text))
+
+
+def _plainly(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, allow_nan=False)
+
+
 def _checksum(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(_plainly(body).encode()).hexdigest()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench import registry
 from bench.masks import cut
+from bench.memory import given_back
 from bench.scoring import score
 from bench.state import Position, State, capture, masked, restore
 from bench.steps import AdaptiveCut, Cut, Init, Rewind, Score, Train, excluded
@@ -104,10 +105,11 @@ def _score(bench: Workbench, step: Score, before: State) -> State:
     bench.model.eval()
     allocation = registry.allocation(step.allocation or "global")
     structure = bench.structure(step.structure or "weights", step.exclude)
-    scores, left = score(
-        step, registry.criterion(step.criterion), bench.view(step, before.masks), allocation, structure
-    )
-    bench.model.train(was_training)
+    with given_back():
+        scores, left = score(
+            step, registry.criterion(step.criterion), bench.view(step, before.masks), allocation, structure
+        )
+        bench.model.train(was_training)
     return replace(before, weights=masked(before.weights, left), masks=left, scores=scores)
 
 

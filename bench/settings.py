@@ -24,6 +24,7 @@ def override(preset: Preset, settings: Mapping[str, str]) -> Preset:
     for part in ("train", "recover"):
         if {f"{part}.steps", f"{part}.epochs"} <= settings.keys():
             raise UsageError("both steps and epochs are given", where=f"{part} schedule", mend="Give one of them.")
+    options: dict[str, str] = {}
     for name, text in settings.items():
         part, dot, field = name.partition(".")
         if dot and part in ("train", "recover"):
@@ -34,17 +35,24 @@ def override(preset: Preset, settings: Mapping[str, str]) -> Preset:
         elif name in ("score_batches", "score_batch_size"):
             preset = changed(preset, name, text, name)
         else:
-            preset = replace(preset, options=changed(preset.options, name, text, name))
-    return preset
+            options[name] = text
+    values = {name: _value(preset.options, name, text, name) for name, text in options.items()}
+    # All at once: two options may be possible together and neither alone.
+    return replace(preset, options=replace(preset.options, **values))
 
 
 def changed(settings: T, field: str, text: str, name: str) -> T:
     """A copy of the dataclass ``settings`` with ``field`` read from ``text``; ``name`` is how errors call it."""
+    return replace(settings, **{field: _value(settings, field, text, name)})
+
+
+def _value(settings: DataclassInstance, field: str, text: str, name: str) -> Any:
+    """``text`` as a value of ``field``."""
     known = typing.get_type_hints(type(settings))
     if field not in {entry.name for entry in fields(settings)}:
         raise UsageError("no such setting", where=f"--set {name}={text}", mend=suggestion(field, list(known)))
     try:
-        return replace(settings, **{field: _read(known[field], text)})
+        return _read(known[field], text)
     except ValueError as error:
         raise UsageError(
             str(error), where=f"--set {name}={text}", mend=f"The present value is {getattr(settings, field)!r}."

@@ -81,7 +81,7 @@ def train(
         _load_optimizer(model, optimizer, position.optimizer)
     parameters = dict(model.named_parameters())
     weights: list[Tensor] = [parameters[name] for name in masks]
-    kept = [masks[name].to(parameters[name].dtype) for name in masks]
+    kept = [_laid_out(masks[name], parameters[name], parameters[name].dtype) for name in masks]
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     model.train()
     # In place: small tensors kept from step to step hold on to the heap, and large ones then cost page faults.
@@ -95,7 +95,8 @@ def train(
     seed_generators = torch.default_generator.manual_seed if environment.device.type == "cpu" else torch.manual_seed
     for (seed, rate), batch in zip(settings, islice(batches, to - start), strict=False):
         seed_generators(seed)
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in trained:  # what ``zero_grad`` does, without its entry in the profiler
+            parameter.grad = None
         if learning is not None:
             learning.mask(reached)
         with precision:
@@ -190,4 +191,15 @@ def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: M
     parameters = dict(model.named_parameters())
     for full, value in saved.items():
         name, _, kind = full.rpartition("/")
-        optimizer.state[parameters[name]][kind] = value.clone()
+        parameter = parameters[name]
+        whole = value.shape == parameter.shape
+        optimizer.state[parameter][kind] = _laid_out(value, parameter, value.dtype) if whole else value.clone()
+
+
+def _laid_out(values: Tensor, parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of ``values`` with the strides of ``parameter``.
+
+    Fused optimisers go through memory in its order and take it that all tensors of a parameter are laid out alike: the
+    moments of a channels-last weight, read row-major from a file, would silently be those of other entries.
+    """
+    return torch.empty_like(parameter, dtype=dtype, requires_grad=False).copy_(values)

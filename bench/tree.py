@@ -5,14 +5,19 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from bench.checkpoints import Checkpoint
 from bench.steps import Evaluate, Path, Score, Step, Train, canonical, continued, describe, keys, stretches
 from pruners.base import Budget, Pruner
-from tasks.base import Preset, Task
+from tasks.base import LATER, Preset, Task
+
+CALLS = 10
+"""Calls deep that what walks a tree goes at most for each of its steps."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,35 @@ class OpenTask:
     data: dict[str, Any]
     """The data's identity, as plain data."""
 
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the model's weights come from; None where they are drawn."""
+        asked: Callable[[], Checkpoint | None] | None = getattr(self.task, "checkpoint", None)
+        return asked() if asked is not None else None
+
     @property
     def model(self) -> str:
-        return str(getattr(self.preset.options, "model", "default"))
+        """The model's name, of a checkpoint the one that means the same on every machine."""
+        return str(self.options.get("model", "default"))
+
+    @cached_property
+    def checkpoints(self) -> dict[str, Checkpoint]:
+        """All checkpoints of the task, by name of the option that names each."""
+        asked: Callable[[], Mapping[str, Checkpoint]] | None = getattr(self.task, "other_checkpoints", None)
+        others = dict(asked()) if asked is not None else {}
+        return {"model": self.checkpoint, **others} if self.checkpoint is not None else others
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The task's options as plain data, as records have them."""
+        chosen = self.preset.options
+        unasked = {entry.name for entry in fields(chosen) if LATER in entry.metadata and _is_default(chosen, entry)}
+        told = {name: value for name, value in asdict(chosen).items() if name not in unasked}
+        return {**told, **{name: checkpoint.label for name, checkpoint in self.checkpoints.items()}}
+
+
+def _is_default(settings: Any, entry: Field[Any]) -> bool:
+    return bool(getattr(settings, entry.name) == entry.default)
 
 
 @dataclass(frozen=True)
@@ -63,7 +94,10 @@ class Node:
     @property
     def chain(self) -> tuple[Node, ...]:
         """The nodes from the root to this one."""
-        return (*(self.parent.chain if self.parent is not None else ()), self)
+        nodes = [self]
+        while (above := nodes[-1].parent) is not None:
+            nodes.append(above)
+        return tuple(reversed(nodes))
 
     @property
     def path(self) -> Path:
@@ -77,9 +111,11 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, depth first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += reversed(node.children)
 
     def cells(self) -> Iterator[Cell]:
         """The cells that end below this node."""
@@ -136,6 +172,9 @@ def of_cells(placed: Sequence[tuple[str, Cell]]) -> Plan:
         if cell.key not in cells:
             cells[cell.key] = cell
             groups.setdefault(root, []).append(cell)
+    # What goes down the tree calls itself at each step, some calls deep.
+    longest = max((len(cell.path) for cell in cells.values()), default=0)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1_000 + CALLS * longest))
     roots = [Root(members[0].task, members[0].seed, tree_of(root, members)) for root, members in groups.items()]
     return Plan(tuple(cells.values()), roots)
 

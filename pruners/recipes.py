@@ -100,9 +100,9 @@ def one_shot(pruner: Pruner, target: float, budget: Budget) -> Path:
     if pruner.when == "trained":
         if options.score_after:
             raise UsageError(
-                "is for a cut at init",
+                f"is for a cut at init, and {pruner.name!r} cuts the trained model here",
                 where=f"--score-after {options.score_after}",
-                mend="Leave it or --when trained out.",
+                mend=f"Leave it out, or --when trained, or {pruner.name!r}.",
             )
         recovery = _train(budget.recover) if pruner.recovers else ()
         return (*_train(budget.train), *_cut(pruner, target, budget), *recovery)
@@ -199,6 +199,12 @@ def adaptive(pruner: Pruner, target: float, budget: Budget) -> Path:
     """Sparsity-informed adaptive pruning (Diao et al. 2023, algorithm 1): train, cut what the PQ Index of the trained
     weights allows, rewind to the initial weights, and again. ``target`` counts iterations."""
     _only_trained(pruner)
+    if (pruner.structure, pruner.allocation) != ("weights", "global"):
+        raise UsageError(
+            "cuts single weights, and its index says how many of each vector",
+            where=f"pruner {pruner.name!r}",
+            mend="Leave --structure and --allocation out; sap.scope says what a vector is.",
+        )
     options = _options(pruner, Adaptive)
     if not 0 < options.p < options.q or not 0 <= options.beta <= 1 or options.gamma < 0 or options.eta < 0:
         raise UsageError(

@@ -68,7 +68,7 @@ def make_record(pruner: str = "dense", target: float = 0.0, seed: int = 0, **cha
         "total_sparsity": (1000 - kept) / 4000,
         "parameters": 4000,
         "prunable": 1000,
-        "layers": (Layer("body.weight", "Linear", 1000, kept),),
+        "layers": (Layer("body.weight", "Linear", 1000, kept, 2_000_000),),
         "metrics": {"accuracy": 0.9, "loss": 0.3},
         "n": 400,
         "dense_flops": 2_000_000,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HEAVY = ("torch", "transformers", "scipy", "matplotlib")
 NOT_MEANS = "not_means"
+OF_A_PART = "examples_of_a_part"
 """An evaluation's note with the names of metrics that are no mean of their per-example values (BLEU of a corpus)."""
 SAID = ("name", "title", "version", "dataset", "required", "metrics", "presets", "notes")
 
@@ -238,7 +239,8 @@ def _means(again: Callable[[], Task]) -> None:
     require(bool(found.examples), "it gives no per-example values, so that no paired test is possible")
     apart = found.notes.get(NOT_MEANS, ())
     for name, values in found.examples.items():
-        fits = values.shape == (found.n,)
+        most = dict(found.notes.get(OF_A_PART, {})).get(name, found.n)
+        fits = values.shape == (most,)
         require(fits, f"{name} has per-example values of shape {values.shape} for {found.n} examples")
         if name in found.metrics and name not in apart:
             mean = float(np.mean(values, dtype=np.float64))

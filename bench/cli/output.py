@@ -19,8 +19,9 @@ class PipeClosedError(Exception):
     """The reader of stdout is gone; no error of anyone's."""
 
 
-def write(text: str) -> None:
-    """Writes ``text`` to stdout; characters that its encoding lacks become ``?``."""
+def write(made: str | bytes) -> None:
+    """Writes text, or its UTF-8, to stdout; characters that its encoding lacks become ``?``."""
+    text = made.decode() if isinstance(made, bytes) else made
     encoding = sys.stdout.encoding or "utf-8"
     try:
         # Line by line: of one long write Python can lose the end without a word when the reader leaves in its midst.

@@ -13,10 +13,11 @@ from bench.cli import flags
 from bench.cli.chains import chain_from, line
 from bench.cli.output import write, write_json
 from bench.grid import Request
+from bench.steps import Train
 
 if TYPE_CHECKING:
     from bench.store import Store
-    from bench.tree import Node, Plan
+    from bench.tree import Cell, Node, Plan
 
 PASSED = re.compile(r"Evaluate( \[\w+\])?( >|\])")
 """An evaluation that other steps follow."""
@@ -37,7 +38,7 @@ def plan(
     if json_:
         write_json(summary(made, stored(folder)))
     else:
-        write(text_of(made, stored(folder)) + "\n")
+        write(text_of(made, stored(folder), request) + "\n")
 
 
 def stored(folder: str) -> Store | None:
@@ -72,7 +73,7 @@ def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dic
     }
 
 
-def text_of(plan: Plan, store: Store | None) -> str:
+def text_of(plan: Plan, store: Store | None, request: Request) -> str:
     """The tree of one seed of each task, and the cost of all."""
     facts = summary(plan, store)
     seeds = sorted({root.seed for root in plan.roots})
@@ -93,6 +94,8 @@ def text_of(plan: Plan, store: Store | None) -> str:
             "An Evaluate in a row measures the model and leaves it as it was: what follows goes on from there.",
             "",
         ]
+    said = remarks(plan, request)
+    lines += [*said, ""] if said else []
     shared, apart = facts["train_steps_shared"], facts["train_steps_cell_by_cell"]
     lines += [
         f"cells                        {facts['cells']:>12,}   done {facts['done']:,}, failed {facts['failed']:,}",
@@ -101,6 +104,26 @@ def text_of(plan: Plan, store: Store | None) -> str:
         f"scoring passes               {facts['score_passes']:>12,}",
     ]
     return "\n".join(lines)
+
+
+def remarks(plan: Plan, request: Request) -> list[str]:
+    """What of a request means something else than it may seem to."""
+    counted = {cell.pruner.name: cell.pruner for cell in plan.cells if cell.pruner.counts_iterations}
+    found = [
+        f"{name} finds its own sparsities, one an iteration: --grid is not for it, {name}.iterations="
+        f"{pruner.options.iterations} is."
+        for name, pruner in sorted(counted.items())
+    ]
+    if any(name.startswith("recover.") for name in request.settings):
+        recovering = {cell.pruner.name for cell in plan.cells if _recovers(cell)}
+        alone = {cell.pruner.name for cell in plan.cells if cell.target} - recovering
+        found += [f"{name} has no recovery of its own: --recover is not for it." for name in sorted(alone)]
+    return found
+
+
+def _recovers(cell: Cell) -> bool:
+    stream = cell.task.budget.recover.stream
+    return any(isinstance(step, Train) and step.schedule.stream.startswith(stream) for step in cell.path)
 
 
 def _branches(children: Sequence[Node], store: Store | None, indent: str = "") -> Iterator[str]:

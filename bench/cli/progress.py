@@ -87,7 +87,8 @@ def _describe(node: Node) -> str:
 
 def _outcome(record: Record) -> str:
     """One line about a finished cell: its lead metric, or why it failed."""
-    cell = f"{record.task} {record.pruner} {record.goal_name} seed {record.seed}"
+    variant = f" ({record.variant})" if record.variant else ""
+    cell = f"{record.task}/{record.model} {record.pruner}{variant} {record.goal_name} seed {record.seed}"
     if record.failure is not None:
         return f"{cell}: failed at {record.failure.step}: {record.failure.error}"
     names = [str(entry["name"]) for entry in record.metric_info if entry["name"] in record.metrics] or [*record.metrics]
@@ -97,7 +98,7 @@ def _outcome(record: Record) -> str:
 def _measured(record: Record, name: str) -> str:
     """``accuracy 91.07 %``: the metric as the table prints it."""
     from reports.figures import number
-    from reports.rows import MetricInfo
+    from reports.table import MetricInfo
 
     percent = any(entry["name"] == name and entry.get("percent", False) for entry in record.metric_info)
     return f"{name} {number(record.metrics[name], MetricInfo(name, percent=percent))}{' %' if percent else ''}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from bench.cli.report import FORMATS, check_format, rendered, terminal_width
 from bench.grid import Request
 
 if TYPE_CHECKING:
+    from bench.api import Execution
     from bench.store import Store
     from bench.tree import Plan
 
@@ -35,30 +36,53 @@ def run(
     measure: Annotated[
         str | None, typer.Option(help="By the clock as well: latency, or latency:32 for a batch of 32.")
     ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Push finished cells to tensorboard, mlflow or wandb as well, comma-separated.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
     """Run a grid of pruners on a task and print its table. What is done already is not done again."""
-    from bench.api import Execution, check_measures, execute, pending
-    from bench.cli.plan import stored, summary, text_of
+    from bench.api import Execution, check_measures
+
+    check_format(format_)
+    measures = check_measures(_names(measure))
+    execution = Execution(device, threads, limit, retry_failed, fail_fast, measures)
+    done = computed(request, folder, execution, dry_run=dry_run, track=_names(track))
+    if done is not None:
+        _print(*done, format_)
+
+
+def computed(
+    request: Request, folder: str, execution: Execution, *, dry_run: bool = False, track: Sequence[str] = ()
+) -> tuple[Plan, Store] | None:
+    """What a verb that runs a grid does: plans it and computes what is missing. A dry run prints the plan: None."""
+    from bench.api import execute, pending
+    from bench.cli.plan import remarks, stored, summary, text_of
     from bench.cli.progress import Progress
     from bench.plan import make
     from bench.store import Store
+    from bench.trackers import Tracked, open_trackers
 
-    check_format(format_)
-    measures = check_measures(name.strip() for name in (measure or "").split(",") if name.strip())
     plan = make(request)
     if dry_run:
-        write(text_of(plan, stored(folder)) + "\n")
-        return
+        write(text_of(plan, stored(folder), request) + "\n")
+        return None
+    for remark in remarks(plan, request):
+        typer.echo(remark, err=True)
     store = Store(folder, create=True)
-    wanted = pending(plan, store, retry_failed=retry_failed, measure=measures)[:limit]
+    retry, measures = execution.retry_failed, execution.measure
+    wanted = pending(plan, store, retry_failed=retry, measure=measures)[: execution.limit]
     progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
-    execution = Execution(device, threads, limit, retry_failed, fail_fast, measures)
-    with _stoppable(progress.said) as stopped:
-        execute(plan, store, execution, request.dtype, progress, stopped, progress)
+    listener = Tracked(progress, open_trackers(track, store.root))
+    with _stoppable(progress.said) as stopped, closing(listener):
+        execute(plan, store, execution, request.dtype, listener, stopped, progress)
     if stopped() and pending(plan, store, measure=measures):
         raise KeyboardInterrupt
-    _print(plan, store, format_)
+    return plan, store
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _print(plan: Plan, store: Store, format_: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from bench.cli.output import block, pairs, write
 from bench.cli.pruner_page import page, paragraph
+from bench.cli.samples import NOTE, samples
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ HEXADECIMAL = frozenset("0123456789abcdef")
 def show(
     name: Annotated[str, typer.Argument(help="A task, pruner, allocation or structure, or the start of a cell's key.")],
     out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+    model: Annotated[str | None, typer.Option(help="Of a task: the presets of this model of it.")] = None,
 ) -> None:
     """Show all about a task, a pruner or a cell.
 
@@ -34,7 +36,7 @@ def show(
     # 2:4 goes by the name of all such structures.
     groups = [group for group in registry.GROUPS if registry.registered(group, name) in registry.names(group)]
     if groups:
-        write("\n".join(_plug_in(group, name) for group in groups))
+        write("\n".join(_plug_in(group, name, model) for group in groups))
     elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
         from bench.store import Store
 
@@ -50,19 +52,21 @@ def show(
         raise UsageError(f"{name!r} is no task, pruner or key", mend=registry.suggestion(name, known))
 
 
-def _plug_in(group: str, name: str) -> str:
+def _plug_in(group: str, name: str, model: str | None) -> str:
     from bench import registry
 
     found = registry.load(group, name)
     facts: list[tuple[str, object]] = [(group[:-1], name), ("from", registry.distribution(group, name))]
     if group == "tasks":
-        return _task(found, facts)
+        return _task(found, facts, model)
     if group == "pruners":
         return page(name, found, facts)
     return pairs(facts) + paragraph(found)
 
 
-def _task(found: Any, facts: list[tuple[str, object]]) -> str:
+def _task(found: Any, facts: list[tuple[str, object]], model: str | None) -> str:
+    from bench.plan import presets_of
+
     facts = [
         *facts,
         ("title", found.title),
@@ -70,7 +74,8 @@ def _task(found: Any, facts: list[tuple[str, object]]) -> str:
         ("metrics", _directions(found.metrics)),
         ("data", f"{found.dataset}/ with {', '.join(found.required)} (plain, .gz or .xz), else the embedded sample"),
     ]
-    parts = [pairs(facts) + paragraph(found), _presets(found.presets), _options(found.presets)]
+    presets = presets_of(found, model)
+    parts = [pairs(facts) + paragraph(found), _presets(presets), _options(presets)]
     parts += ["notes\n" + "".join(f"  {note}\n" for note in found.notes)] if found.notes else []
     return "\n".join(part for part in parts if part)
 
@@ -163,14 +168,14 @@ def _record(record: Record, store: Store) -> str:
         ("seconds", _mapping(store.timing(record.key))),
         ("latency: measured, milliseconds", _latency(store.measurement(record.key).get("latency"))),
         ("files", [(kind, f"files/{file}") for kind, file in record.files.items()]),
-        ("notes", _mapping(record.notes)),
+        ("notes", _mapping({name: note for name, note in record.notes.items() if name != NOTE})),
         ("provenance", _mapping(record.provenance)),
     ]
     parts = [pairs(cell), *(f"{title}\n{pairs(facts, indent=2)}" for title, facts in sections if facts)]
     if layers:
         header = ["layers", "type", "size", "kept", "density", ""]
         parts.insert(2, block(header, layers, right=(2, 3, 4)))
-    return "\n".join(parts)
+    return "\n".join([*parts, *samples(record, store)])
 
 
 def _sizes(record: Record) -> list[tuple[str, object]]:

@@ -9,6 +9,8 @@ FLOPs. The back-ends take turns, one pass each a round, so that what disturbs th
     units removed  the smaller dense model, where units were removed
     dense float16, 2:4 float16
                    on a GPU: half precision, without and with the semi-structured kernels of 2:4 masks
+
+A task may add work of its own after the forward pass (a search in an index), under names of its own.
 """
 
 from __future__ import annotations
@@ -81,10 +83,11 @@ def measure(
     is."""
     models = variants(task, model, masks, device)
     passes = {name: _pass(task, variant, _cast(batch, name), device) for name, variant in models.items()}
-    left_out = {name: reason for name, one in passes.items() if (reason := _refusal(one)) is not None}
-    times = turns({name: one for name, one in passes.items() if name not in left_out})
     with torch.inference_mode():
         examples = len(task.forward(models["dense"], batch))
+    passes |= _beyond(task, model, examples)
+    left_out = {name: reason for name, one in passes.items() if (reason := _refusal(one)) is not None}
+    times = turns({name: one for name, one in passes.items() if name not in left_out})
     return {
         "batch_size": examples,
         "threads": torch.get_num_threads(),
@@ -93,6 +96,16 @@ def measure(
         "backends": [asdict(summarised(name, values)) for name, values in times.items()],
         "left_out": left_out,
     }
+
+
+def _beyond(task: Task, model: nn.Module, examples: int) -> Mapping[str, Callable[[], None]]:
+    """What else the task wants timed, by name."""
+    offered = getattr(task, "timed", None)
+    if offered is None:
+        return {}
+    with torch.inference_mode():
+        found: Mapping[str, Callable[[], None]] = offered(model, examples)
+    return found
 
 
 def variants(task: Task, model: nn.Module, masks: Mapping[str, Tensor], device: torch.device) -> dict[str, nn.Module]:

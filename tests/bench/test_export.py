@@ -16,7 +16,7 @@ from bench import cli, compact
 from bench.api import Silent
 from bench.data import Memory
 from bench.errors import DataError, StoreError, UsageError
-from bench.export import export, load_masks
+from bench.export import export, load, load_masks
 from bench.masks import digest
 from bench.measure.size import unpack
 from bench.record import loads
@@ -153,6 +153,17 @@ def test_the_compact_file_is_a_smaller_model_with_the_records_metrics(
 
 def dsi(record) -> MsMarcoDsi:
     return MsMarcoDsi(Memory("msmarco-dsi", MsMarcoDsi.sample()), DsiOptions(**record.options))
+
+
+@pytest.mark.parametrize("structure", ["weights", "rows", "heads"])
+def test_an_exported_folder_opens_again_with_its_task(indexes: Path, tmp_path: Path, structure: str) -> None:
+    record = one(indexes, pruner="magnitude", structure=structure)
+    export(Store(indexes), record, tmp_path / "to", Silent())
+    task, model = load(tmp_path / "to")
+    with torch.no_grad():
+        assert task.evaluate(model, "test").metrics == pytest.approx(record.metrics, abs=1e-6)
+    sizes = sum(parameter.numel() for parameter in model.parameters()), record.parameters
+    assert sizes[0] == sizes[1] if structure == "weights" else sizes[0] < sizes[1]
 
 
 def test_a_folder_that_holds_something_is_left_alone_unless_forced(toys: Path, tmp_path: Path) -> None:

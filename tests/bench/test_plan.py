@@ -164,3 +164,33 @@ def test_shared_nodes_have_one_parent() -> None:
         nodes: list[Node] = list(root.node.walk())
         assert len({node.key for node in nodes}) == len(nodes)
         assert sum(isinstance(node.step, Score) for node in nodes) == 4 + 5
+
+
+def test_several_models_of_a_task_are_one_grid_each_with_presets_of_its_own() -> None:
+    plan = make(request(models=("mlp", "slow"), pruners=("magnitude",), sparsities=(0.5,), seeds=(0,)))
+    assert [(cell.task.model, cell.pruner.name) for cell in plan.cells] == [
+        ("mlp", "dense"), ("mlp", "magnitude"), ("slow", "dense"), ("slow", "magnitude"),
+    ]  # fmt: skip
+    assert [cell.task.budget.train.length for cell in plan.cells] == [40, 40, 60, 60]
+
+
+def test_a_setting_may_be_one_task_s_alone() -> None:
+    settings = {"toy.width": "8", "toy.train.steps": "7"}
+    plan = make(request(tasks=("toy", "ag-news"), data="sample", pruner_settings=settings, seeds=(0,)))
+    found = {cell.task.name: cell.task for cell in plan.cells}
+    assert found["toy"].preset.options.width == 8 and found["toy"].budget.train.length == 7
+    assert found["ag-news"].budget.train.length == 160
+
+
+def test_a_recipe_of_hundreds_of_cuts_is_a_tree_like_any_other() -> None:
+    settings = {"imp.rate": "0.01"}
+    plan = make(request(pruners=("imp",), sparsities=(0.99,), seeds=(0,), pruner_settings=settings))
+    # 0.99^458 is above 0.01, 0.99^459 below it: 458 levels and the last cut.
+    assert kinds(plan)["Cut"] == 459
+    assert plan.train_steps_left(lambda key: False, lambda key: False) == plan.train_steps_shared
+
+
+@pytest.mark.parametrize("choice", [{"structure": "rows"}, {"allocation": "erk"}])
+def test_adaptive_pruning_has_no_structure_and_no_allocation(choice: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="cuts single weights"):
+        make(request(pruners=("sap",), seeds=(0,), **choice))

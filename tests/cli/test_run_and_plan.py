@@ -29,7 +29,7 @@ def test_run_prints_the_table_on_stdout_and_progress_on_stderr(out: Path, capsys
     assert "the embedded synthetic sample" in shown.out
     for row in ("dense", "random", "magnitude", "nearest corner"):
         assert f"\n{row} " in shown.out
-    assert "[3/3] toy magnitude 0.5 seed 0: accuracy" in shown.err
+    assert "[3/3] toy/mlp magnitude 0.5 seed 0: accuracy" in shown.err
     assert "[" not in shown.out.split("FLOPs are theoretical")[0].split("digest")[1].split("pruner")[0]
 
 
@@ -192,3 +192,11 @@ def test_folders_that_cannot_hold_results_are_left_alone(tmp_path: Path, capsys)
     (tmp_path / "plain").write_text("a file")
     assert run(tmp_path / "plain") == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--when", "trained", "--recover", "3", "--data", "sample"]
+    assert main(["plan", *SMALL, "--pruner", "wanda,magnitude,sap", *asked]) == 0
+    shown = capsys.readouterr().out
+    assert "wanda has no recovery of its own" in shown and "magnitude has no recovery" not in shown
+    assert "sap finds its own sparsities" in shown

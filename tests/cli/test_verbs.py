@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -55,6 +56,27 @@ def test_report_writes_to_a_file(folder, tmp_path, capsys):
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 4
 
 
+def test_report_answers_over_tasks(folder, capsys):
+    code, out, err = run(capsys, "report", str(folder), "--summary", "--pruner", "grasp")
+    assert (code, err) == (0, "")
+    assert out.startswith("Which pruner is safe where") and "Families side by side" in out
+    _, lines, _ = run(capsys, "report", str(folder), "--summary", "--format", "jsonl")
+    assert [json.loads(line)["pruner"] for line in lines.splitlines()] == ["grasp"]
+
+
+def test_a_task_and_a_pruner_that_never_met_are_no_selection(tmp_path, capsys):
+    make_store(tmp_path, [make_record("grasp", 0.5), make_record("snip", 0.5, task="other")])
+    code, out, err = run(capsys, "report", str(tmp_path), "--task", "toy-news", "--pruner", "snip")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no cell is of these tasks and these pruners" in err
+
+
+def test_reading_records_leaves_the_garbage_collector_as_it_was(folder, capsys):
+    assert gc.isenabled()
+    run(capsys, "report", str(folder), "--task", "none")
+    assert gc.isenabled()
+
+
 def test_status_counts_cells_and_tells_why_some_failed(folder, capsys):
     code, out, _ = run(capsys, "status", str(folder))
     assert code == 0
@@ -73,7 +95,7 @@ def test_status_tells_trainings_from_their_steps(folder, capsys, count, said):
 
 def test_progress_prints_the_leading_metric_as_the_table_does():
     record = make_record(metrics={"loss": 0.3, "accuracy": 0.9107})
-    assert _outcome(record) == "toy-news dense 0 seed 0: accuracy 91.07 %"
+    assert _outcome(record) == "toy-news/linear dense 0 seed 0: accuracy 91.07 %"
     plain = [{"name": "AP", "higher_is_better": True, "percent": False}]
     assert _outcome(make_record(metrics={"AP": 0.12345}, metric_info=plain)).endswith(": AP 0.1235")
 
@@ -139,9 +161,14 @@ def test_list_gives_clean_json(capsys):
 
 
 REFUSALS = {
-    "report FOLDER --format pdf": "--format: unknown format 'pdf'. There is: text, md, csv, jsonl.",
+    "report FOLDER --format pdf": "--format: unknown format 'pdf'. There is: text, md, latex, csv, jsonl, parquet.",
     "report FOLDER --format jsnl": "--format: unknown format 'jsnl'. Did you mean 'jsonl'?",
     "report FOLDER --pruner grsp": "--pruner: no cell of 'grsp' in the folder. Did you mean 'grasp'?",
+    "report FOLDER --pruner ,": "--task and --pruner: no cell is of these tasks and these pruners."
+    " 'bench status' counts cells.",
+    "report FOLDER --summary --pruner dense": "--summary: no pruned cell in the folder."
+    " Run a pruner with this --out first.",
+    "report FOLDER --format parquet": "--format parquet: is a binary format. Give 'bench report' a file with --output.",
     "report FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
     "report FOLDER --output FOLDER/no/x": "--output FOLDER/no/x: cannot be written (No such file or directory).",
     "status FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
@@ -215,3 +242,13 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 141
+
+
+def test_no_report_imports_torch(folder):
+    code = (
+        "import sys; from bench.cli import main; "
+        f"[main(['report', {str(folder)!r}, '--format', f, *more]) for f in ('text', 'latex', 'jsonl') "
+        "for more in ([], ['--summary'])]; print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr.strip() == "False"
