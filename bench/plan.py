@@ -5,7 +5,7 @@ Imports no torch: planning, and finding that all is done, take a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 
 from bench import registry
