@@ -127,7 +127,7 @@ def _options(presets: Any) -> str:
 
 def found(store: Store, prefix: str, out: Path) -> Record:
     """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several."""
-    matching = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
+    matching = store.keys(prefix)
     if len(matching) > 1:
         raise UsageError(f"{len(matching)} keys begin with {prefix!r}", where=str(out), mend="Give more of the key.")
     record = store.record(matching[0]) if matching else None

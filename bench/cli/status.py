@@ -53,9 +53,9 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
             for task, pruner in sorted({(record.task, record.pruner) for record in records})
         ],
         "failures": [_failure(record) for record in failed],
-        "partial": len([*(store.root / "partial").glob("*.safetensors")]),
+        "partial": store.partials(),
         "damaged": store.damaged(),
-        "bytes": _bytes(store.root),
+        "bytes": dict(store.storage.sizes()),
     }
 
 
@@ -76,12 +76,6 @@ def _failure(record: Record) -> dict[str, Any]:
         "step": failure.step if failure else None,
         "log": failure.log if failure else None,
     }
-
-
-def _bytes(root: Path) -> dict[str, int]:
-    """Bytes by folder, the files beside the folders left out: they are a few dozen."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
-    return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
 
 
 def _text(found: dict[str, Any]) -> str:
