@@ -46,7 +46,7 @@ def make(request: Request) -> Plan:
         for task in tasks:
             root = root_of(task, seed, request.dtype)
             cells += [(root, cell) for cell in _cells(task, seed, root, pruners, request.sparsities)]
-    return of_cells(cells)
+    return replace(of_cells(cells), request=request)
 
 
 def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:

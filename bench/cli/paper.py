@@ -55,7 +55,11 @@ def run(
     seeds: flags.Seeds = None,
     set_: flags.Set = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Intra-op threads.")] = None,
+    threads: flags.Threads = None,
+    jobs: flags.Jobs = None,
+    executor: flags.Executor = None,
+    ray_address: flags.RayAddress = "auto",
+    gpus_per_job: flags.GpusPerJob = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many cells of each grid now.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     track: Annotated[str | None, typer.Option(help="As in 'bench run'.")] = None,
@@ -81,10 +85,13 @@ def run(
     }
     folder = str(out or _place(name))
     trackers = [one.strip() for one in (track or "").split(",") if one.strip()]
+    execution = Execution(
+        device, threads, limit, executor=executor, jobs=jobs, ray_address=ray_address, gpus_per_job=gpus_per_job
+    )
     failed = 0
     for entry in paper.grids:
         request, _ = flags.request(_values(entry, given))
-        done = computed(request, folder, Execution(device, threads, limit), dry_run=dry_run, track=trackers)
+        done = computed(request, folder, execution, dry_run=dry_run, track=trackers)
         if done is not None:
             plan, store = done
             records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]

@@ -35,7 +35,7 @@ class Watcher(api.Silent):
         self.trained_steps: dict[str, int] = {}
         self.records: list = []
 
-    def started(self, node) -> None:
+    def started(self, node, worker=0) -> None:
         self.steps[type(node.step).__name__] += 1
 
     def trained(self, node, step, loss) -> None:
