@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,14 +24,17 @@ LAST_WORDS = 2.0
 class Process:
     """A worker process of this machine, and the threads that listen to it."""
 
-    def __init__(self, ears: Ears, threads: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, ears: Ears, threads: int, paths: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``paths`` are searched for modules before those that this process searches."""
         self._ears = ears
         self._process = subprocess.Popen(
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {}), **_environment(threads)},
+            env={**os.environ, **(environment or {}), **_environment(threads, paths)},
             process_group=0,  # a Ctrl-C on the terminal is the run's to answer
             text=True,
             encoding="utf-8",
@@ -64,11 +68,17 @@ class Process:
             self._ears.logged(line)
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, paths: Sequence[str]) -> dict[str, str]:
     """Where the worker finds our packages and plug-ins, and how many threads its libraries start."""
     home = str(Path(str(bench.__file__)).parent.parent)
-    paths = dict.fromkeys([home, *(os.path.abspath(path or ".") for path in sys.path)])
-    return {"PYTHONPATH": os.pathsep.join(paths), **threads_of(threads)}
+    searched = dict.fromkeys([home, *paths, *(str(Path(path).absolute()) for path in sys.path)])
+    return {"PYTHONPATH": os.pathsep.join(searched), **threads_of(threads)}
+
+
+def own_paths() -> list[str]:
+    """Where this process finds modules beside those that are installed: a checkout, say."""
+    installed = (sys.prefix, sys.base_prefix)
+    return [path for path in (str(Path(path).absolute()) for path in sys.path) if not path.startswith(installed)]
 
 
 def _how(code: int) -> str:

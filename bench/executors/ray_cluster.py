@@ -15,11 +15,11 @@ from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
 from bench.errors import UsageError
 from bench.executors.pool import Ears
-from bench.executors.processes import Process
+from bench.executors.processes import Process, own_paths
 
 PATIENCE = 1.0
 """Seconds that a relay waits for its process to say something before it says that there is nothing."""
@@ -30,9 +30,9 @@ HANDED_ON = ("BENCH_DATA",)
 class Relay:
     """What runs on a node of the cluster: a worker process, and what it said."""
 
-    def __init__(self, threads: int, environment: dict[str, str]) -> None:
+    def __init__(self, threads: int, paths: list[str], environment: dict[str, str]) -> None:
         self._heard: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._process = Process(self, threads, environment)
+        self._process = Process(self, threads, paths, environment)
 
     @ray.method(concurrency_group="speaking")  # type: ignore[untyped-decorator]
     def send(self, line: str) -> None:
@@ -65,7 +65,8 @@ class Remote:
     def __init__(self, ears: Ears, threads: int, gpus: float, environment: dict[str, str]) -> None:
         self._ears = ears
         kind = ray.remote(concurrency_groups={"speaking": 1, "hearing": 1})(Relay)
-        self._actor: Any = kind.options(num_cpus=threads, num_gpus=gpus, max_restarts=0).remote(threads, environment)
+        placed = kind.options(num_cpus=threads, num_gpus=gpus, max_restarts=0)
+        self._actor: Any = placed.remote(threads, own_paths(), environment)
         threading.Thread(target=self._listen, name="relay", daemon=True).start()
 
     def send(self, line: str) -> None:
@@ -83,8 +84,10 @@ class Remote:
                     getattr(self._ears, kind)(text)
                     if kind == "ended":
                         return
+        except RayActorError:
+            self._ears.ended("its node, or its actor there, was lost")
         except Exception as error:
-            self._ears.ended("lost with its node" if "node" in str(error).lower() else f"lost: {type(error).__name__}")
+            self._ears.ended(f"lost: {type(error).__name__}")
 
 
 class Cluster:
