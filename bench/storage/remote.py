@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -201,9 +202,10 @@ class Remote:
 
     @cached_property
     def _exclusive(self) -> bool:
-        probe = scratch_name("leases/probe")
+        """Whether of two that create a file the second is refused: not every server heeds the condition."""
+        probe = scratch_name(f"leases/{uuid.uuid4().hex}")
         try:
-            return self._create(probe, b"") and not self._create(probe, b"")
+            return self._create(probe, b"probe") and not self._create(probe, b"probe")
         except NotImplementedError:
             return False
         finally:
