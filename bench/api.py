@@ -65,9 +65,9 @@ def run(
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
     ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
-    own. ``out`` is a folder, or a URL that fsspec reaches. With ``jobs`` that many worker processes share the work, with
-    ``executor="ray"`` those of a cluster. Raises ``BenchError`` for bad input; a cell that fails is in the table with
-    its error.
+    own. ``out`` is a folder, or a URL that fsspec reaches. With ``jobs`` that many worker processes share the work,
+    with ``executor="ray"`` those of a cluster. Raises ``BenchError`` for bad input; a cell that fails is in the table
+    with its error.
     """
     grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
@@ -94,7 +94,15 @@ def run(
         plan,
         store,
         Execution(
-            device, threads, None, retry_failed, fail_fast, check_measures(_several(measure)), executor, jobs, ray_address,
+            device,
+            threads,
+            None,
+            retry_failed,
+            fail_fast,
+            check_measures(_several(measure)),
+            executor,
+            jobs,
+            ray_address,
             gpus_per_job,
         ),
         dtype,

@@ -1,27 +1,30 @@
-"""Carries out a plan: what is missing of it, on which executor, under which leases. Imports torch only where it must."""
+"""Carries out a plan: what is missing of it, on which executor, under which leases. Imports torch where it must."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Interrupted, UsageError
 from bench.executors.base import Executor, Listener, Noting
+from bench.executors.messages import Work, fingerprint
 from bench.executors.schedule import LONGEST, Schedule
 from bench.executors.segments import Segment, divide
 from bench.leases import Leases
 from bench.registry import suggestion
 from bench.steps import canonical
 from bench.store import Store
+from bench.threads import limit
 from bench.tree import OpenTask, Plan
 
 if TYPE_CHECKING:
-    from bench.executors.messages import Work
+    from bench.executors.walk import Walk
 
 INLINE, PROCESSES, RAY = EXECUTORS = ("inline", "processes", "ray")
 
@@ -105,19 +108,18 @@ def execute(
         return
     if kind != INLINE and not store.storage.shared:
         raise UsageError("no other process sees it", where=store.where(), mend="Run inline, or give another --out.")
-    from bench.threads import limit
-
-    threads = execution.threads or default_threads(plan, kind, execution.jobs or 1)
-    limit(threads)
-    place = device_of(execution.device) if kind == INLINE else None
+    execution = replace(execution, threads=execution.threads or default_threads(plan, kind, execution.jobs or 1))
+    if kind == INLINE or unmeasured:
+        limit(execution.threads or 1)
+    if kind == INLINE:
+        device_of(execution.device)  # one that cannot be used is told before anything begins
     noting = Noting(listener)
     with watched or nullcontext(), Leases(store) as leases, suppress(Interrupted):
         elsewhere = [task for task in unmeasured if not _measure_references(task, store, leases, noting)]
         if wanted:
-            again = _failed(plan, store).intersection(wanted) if execution.retry_failed else ()
             segments = divide(plan, frozenset(wanted).__contains__)
-            with _started(plan, segments, store, replace(execution, threads=threads), place, dtype, noting, interrupted,
-                          leases.owner.id, wanted) as executor:  # fmt: skip
+            work = _work(plan, store, execution, dtype, wanted)
+            with _started(work, execution, plan, segments, store, noting, interrupted, leases.owner.id) as executor:
                 Schedule(
                     segments,
                     store,
@@ -125,7 +127,7 @@ def execute(
                     executor,
                     noting,
                     has=lambda key: _has(store, key, execution.measure),
-                    again=again,
+                    again=_failed(plan, store).intersection(wanted) if execution.retry_failed else (),
                     fail_fast=execution.fail_fast,
                     interrupted=interrupted,
                 ).run()
@@ -134,49 +136,57 @@ def execute(
                 time.sleep(LONGEST)
 
 
-@contextmanager
-def _started(
-    plan: Plan,
-    segments: Sequence[Segment],
-    store: Store,
-    execution: Execution,
-    place: Any,
-    dtype: str,
-    listener: Noting,
-    interrupted: Callable[[], bool],
-    run: str,
-    wanted: Collection[str],
-) -> Iterator[Executor]:
-    """The executor asked for; its workers end with the context."""
-    if execution.kind == INLINE:
-        import torch
-
-        from bench.executors.inline import Inline
-        from bench.executors.walk import Walk
-
-        kind = getattr(torch, dtype)
-        yield Inline(Walk(segments, store, place, kind, listener, interrupted=interrupted, measure=execution.measure))
-        return
-    from bench.executors.messages import Work, fingerprint
-    from bench.executors.pool import Pool
-
-    assert plan.request is not None and execution.threads is not None
-    work = Work(
+def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Sequence[str]) -> Work:
+    return Work(
         request=plan.request,
         store=store.storage.address,
-        folder=os.getcwd(),
+        folder=str(Path.cwd()),
         plan=fingerprint(plan),
         device=execution.device,
-        threads=execution.threads,
+        dtype=dtype,
+        threads=execution.threads or 1,
         measure=execution.measure,
         wanted=None if len(wanted) == len(plan.cells) else tuple(wanted),
     )
+
+
+@contextmanager
+def _started(
+    work: Work,
+    execution: Execution,
+    plan: Plan,
+    segments: Sequence[Segment],
+    store: Store,
+    listener: Listener,
+    interrupted: Callable[[], bool],
+    run: str,
+) -> Iterator[Executor]:
+    """The executor asked for; its workers end with the context."""
+    if execution.kind == INLINE:
+        from bench.executors.inline import Inline
+
+        yield Inline(walk_of(work, segments, store, listener, interrupted))
+        return
+    from bench.executors.pool import Pool
+
     with _links(execution, work) as (start, workers):
         pool = Pool(start, min(workers, len(segments)), work, plan, store, listener, run)
         try:
             yield pool
         finally:
             pool.close()
+
+
+def walk_of(
+    work: Work, segments: Sequence[Segment], store: Store, listener: Listener, interrupted: Callable[[], bool]
+) -> Walk:
+    """What carries out segments in this process, be it the run's own or a worker."""
+    import torch
+
+    from bench.executors.walk import Walk
+
+    device, dtype = device_of(work.device, work.number), getattr(torch, work.dtype)
+    return Walk(segments, store, device, dtype, listener, interrupted=interrupted, measure=work.measure)
 
 
 @contextmanager
@@ -227,7 +237,9 @@ def _measure_references(task: OpenTask, store: Store, leases: Leases, listener: 
             return holder is None
         references = task.task.references()
         if references:
-            listener.said(f"{task.name}: measured {', '.join(reference.name for reference in references)} on the same data")
+            listener.said(
+                f"{task.name}: measured {', '.join(reference.name for reference in references)} on the same data"
+            )
         store.put_reference(
             key,
             {

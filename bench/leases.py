@@ -40,14 +40,15 @@ class Owner:
     id: str
     host: str
     machine: str
-    process: int
     started: str
+    """What tells the process from another of its number."""
+    process: int
 
     @staticmethod
     def this() -> Owner:
         """This process, under an id that no other has."""
         process = os.getpid()
-        return Owner(uuid.uuid4().hex[:12], socket.gethostname(), machine(), process, started(process))
+        return Owner(uuid.uuid4().hex[:12], socket.gethostname(), machine(), started(process), process)
 
     def __str__(self) -> str:
         here = self.machine == machine()
@@ -105,8 +106,8 @@ class Leases:
     def take(self, key: str, nodes: Collection[str], others: Collection[Lease] | None = None) -> Owner | None:
         """Takes the lease on what begins at ``key`` and computes ``nodes``: None, or who holds it or a part of it.
 
-        ``others`` are the leases that ``live`` has just found. Raises ``StoreError`` where the folder cannot be written,
-        ``UsageError`` where its storage cannot hold leases.
+        ``others`` are the leases that ``live`` has just found. Raises ``StoreError`` where the folder cannot be
+        written, ``UsageError`` where its storage cannot hold leases.
         """
         wanted = frozenset({key, *nodes})
         for lease in self.live() if others is None else others:
@@ -261,7 +262,7 @@ class Leases:
                         self._storage.write(top.name, self._content(nodes))
 
 
-_UNKNOWN = Owner("", "another machine", "", 0, "")
+_UNKNOWN = Owner("", "another machine", "", "", 0)
 
 
 def _name(key: str, generation: int) -> str:
@@ -271,7 +272,8 @@ def _name(key: str, generation: int) -> str:
 def _lease(key: str, generation: int, content: bytes) -> Lease:
     try:
         facts: Mapping[str, Any] = json.loads(content)
-        owner = Owner(*(str(facts[name]) for name in ("id", "host", "machine")), int(facts["process"]), str(facts["started"]))
+        id_, host, machine_, started_ = (str(facts[name]) for name in ("id", "host", "machine", "started"))
+        owner = Owner(id_, host, machine_, started_, int(facts["process"]))
         return Lease(key, generation, owner, frozenset(map(str, facts["nodes"])), content)
     except (ValueError, KeyError, TypeError, RecursionError):
         return Lease(key, generation, None, frozenset({key}), content)

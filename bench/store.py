@@ -51,6 +51,15 @@ class Store:
         self.storage = storage_of(address)
         self._open(create)
 
+    @staticmethod
+    def at(address: Path | str) -> bool:
+        """Whether there is a results folder at ``address``."""
+        storage = storage_of(address)
+        try:
+            return storage.has(MARKER)
+        except OSError as error:
+            raise _unreadable(storage.where(MARKER), error) from error
+
     @property
     def root(self) -> Path:
         """The folder on this machine. Raises ``StoreError`` where the results lie elsewhere."""
@@ -77,7 +86,9 @@ class Store:
             with self._explained(MARKER):
                 empty = self.storage.empty()
             if not empty:
-                raise StoreError("is not empty and not a results folder", where=self.where(), mend="Give another --out.")
+                raise StoreError(
+                    "is not empty and not a results folder", where=self.where(), mend="Give another --out."
+                )
             with self._explained(MARKER):
                 self.storage.prepare([""])
                 self.storage.write(MARKER, json.dumps({"schema": SCHEMA}).encode())
@@ -187,7 +198,9 @@ class Store:
         except OSError as error:
             raise _unreadable(self.where(path), error) from error
         if _digest(content) not in name.split("."):
-            raise StoreError("is missing or damaged", where=self.where(path), mend="Run the grid again to recompute it.")
+            raise StoreError(
+                "is missing or damaged", where=self.where(path), mend="Run the grid again to recompute it."
+            )
         return content
 
     def local(self, name: str) -> Path:
@@ -353,7 +366,9 @@ def unwritable(where: str, error: OSError) -> StoreError:
 
 
 def _unreadable(where: str, error: OSError) -> StoreError:
-    return StoreError(f"cannot be read ({error.strerror or error})", where=where, mend="Mend its permissions, or the disk.")
+    return StoreError(
+        f"cannot be read ({error.strerror or error})", where=where, mend="Mend its permissions, or the disk."
+    )
 
 
 def _states(partial: bool) -> str:

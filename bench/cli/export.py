@@ -14,7 +14,7 @@ from bench.cli.output import block, write
 def export(
     key: Annotated[str, typer.Argument(help="The start of the cell's key: 'bench report --format csv' lists them.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
-    out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The results folder that holds the cell.")] = "results",
     data: flags.Data = None,
     model: Annotated[str | None, typer.Option(help="Folder of the checkpoint, where the cell began with one.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.  [default: the record's]")] = None,

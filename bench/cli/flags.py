@@ -57,10 +57,16 @@ Set = Annotated[
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
-Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="Results folder, or a URL such as s3://BUCKET/FOLDER.  [default: results]"),
+]
 
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Intra-op threads of each worker, recorded: the last bits can depend on them.")
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Intra-op threads of each worker, recorded: the last bits can depend on them."
+    ),
 ]
 Executor = Annotated[
     str | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,10 @@ WIDTH = 110
 
 app = typer.Typer(help="Published tables: list them, compute them, show ours beside.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A table's name: 'bench paper list'.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Results folder.  [default: results/papers/NAME]")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Results folder or URL.  [default: results/papers/NAME]"),
+]
 
 
 @app.command("list")
@@ -98,7 +100,7 @@ def run(
             failed += sum(record.status == "failed" for record in records)
     if dry_run:
         return
-    write(_rendered(_beside(paper, Path(folder)), "text"))
+    write(_rendered(_beside(paper, folder), "text"))
     if failed:
         raise typer.Exit(1)
 
@@ -119,16 +121,16 @@ def show(
     write(_rendered(_beside(paper, out or _place(name), required=out is not None), format_))
 
 
-def _place(name: str) -> Path:
-    return Path("results") / "papers" / name
+def _place(name: str) -> str:
+    return f"results/papers/{name}"
 
 
-def _beside(paper: Paper, folder: Path, *, required: bool = True) -> Beside:
+def _beside(paper: Paper, folder: str, *, required: bool = True) -> Beside:
     """The paper beside the folder's records, or alone where no folder was named and none is there."""
     from bench.store import Store
     from reports.papers.beside import beside
 
-    return beside(paper, Store(folder).records() if required or folder.exists() else ())
+    return beside(paper, Store(folder).records() if required or Store.at(folder) else ())
 
 
 def _rendered(found: Beside, format_: str) -> str:

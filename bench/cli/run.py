@@ -82,7 +82,7 @@ def computed(
     retry, measures = execution.retry_failed, execution.measure
     wanted = pending(plan, store, retry_failed=retry, measure=measures)[: execution.limit]
     progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
-    listener = Tracked(progress, open_trackers(track, store.root))
+    listener = Tracked(progress, open_trackers(track, store.root) if track else {})
     with _stoppable(progress.said) as stopped, closing(listener):
         execute(plan, store, execution, request.dtype, listener, stopped, progress)
     if stopped() and pending(plan, store, measure=measures):

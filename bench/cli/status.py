@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,9 @@ SHOWN_KEY = 12
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="A results folder: the --out of a 'bench run'.")] = Path("results"),
+    folder: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="A results folder: the --out of a 'bench run'.")
+    ] = "results",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show which cells of a folder are done or failed, and why.

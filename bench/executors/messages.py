@@ -1,7 +1,7 @@
 """What a run and its worker processes tell each other: lines of JSON, no pickle and no code.
 
-To a worker: first a ``Work``, from which it plans the same tree; then jobs, by the key of the node that a segment begins
-with; or ``stop``. From a worker: what a listener is told, and how each job ended. Imports no torch.
+To a worker: first a ``Work``, from which it plans the same tree; then jobs, by the key of the node that a segment
+begins with; or ``stop``. From a worker: what a listener is told, and how each job ended. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Message = Mapping[str, Any]
 class Work:
     """All that a worker must know to plan and to compute what the run that started it does."""
 
-    request: Request
+    request: Request | None
+    """None where this process plans nothing anew."""
     store: str
     """Address of the results folder."""
     folder: str
@@ -32,6 +33,7 @@ class Work:
     plan: str
     """``fingerprint`` of the plan, so that a worker with other data or another version says so."""
     device: str
+    dtype: str
     threads: int
     measure: tuple[str, ...] = ()
     wanted: tuple[str, ...] | None = None
@@ -53,7 +55,7 @@ def work_line(work: Work) -> str:
 def work_of(message: Message) -> Work:
     """What ``work_line`` wrote."""
     fields = dict(message["work"])
-    request = {name: _frozen(value) for name, value in fields.pop("request").items()}
+    request = {name: _frozen(value) for name, value in (fields.pop("request") or {}).items()}
     return Work(Request(**request), **{name: _frozen(value) for name, value in fields.items()})
 
 

@@ -1,7 +1,7 @@
 """Workers in processes of their own, wherever those run: gives them jobs, hears what they say, and replaces the dead.
 
-How a process is started, spoken to and ended is a ``Link``'s business: of this machine (``processes.py``) or of a cluster
-(``ray_cluster.py``). Imports no torch.
+How a process is started, spoken to and ended is a ``Link``'s business: of this machine (``processes.py``) or of a
+cluster (``ray_cluster.py``). Imports no torch.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class _Worker:
 class Pool:
     """The executor whose workers are processes."""
 
-    def __init__(self, start: Start, workers: int, work: Work, plan: Plan, store: Store, listener: Listener, run: str) -> None:
+    def __init__(
+        self, start: Start, workers: int, work: Work, plan: Plan, store: Store, listener: Listener, run: str
+    ) -> None:
         """``run`` is part of the logs' names."""
         self.workers = workers
         self._start, self._work, self._store, self._listener, self._run = start, work, store, listener, run
@@ -173,7 +175,9 @@ class Pool:
         if self._stopping:
             return
         if self._stillborn >= STILLBORN:
-            yield Broken(None, BenchError(f"workers end as they start ({how})", where=log, mend="Its last lines say why."))
+            yield Broken(
+                None, BenchError(f"workers end as they start ({how})", where=log, mend="Its last lines say why.")
+            )
         else:
             self._begin(one.number)
 

@@ -1,8 +1,8 @@
 """Workers on the nodes of a Ray cluster: ``--executor ray``.
 
-An actor on a node starts the same worker process that ``--jobs`` starts here, and passes lines of text on. Ray places it
-(threads are its CPUs, GPUs may be fractions) and says when its node is lost; it sees no code, no tensor and no pickle of
-ours. Every node needs prunebench, the data, and the results folder under the same address.
+An actor on a node starts the same worker process that ``--jobs`` starts here, and passes lines of text on. Ray places
+it (threads are its CPUs, GPUs may be fractions) and says when its node is lost; it sees no code, no tensor and no
+pickle of ours. Every node needs prunebench, the data, and the results folder under the same address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -128,7 +129,7 @@ class Cluster:
 
     def start(self, ears: Ears, threads: int, gpus: float) -> Remote:
         """Starts a worker, as soon as a node has room for it."""
-        environment = {name: os.path.abspath(os.environ[name]) for name in HANDED_ON if os.environ.get(name)}
+        environment = {name: str(Path(os.environ[name]).absolute()) for name in HANDED_ON if os.environ.get(name)}
         return Remote(ears, threads, gpus, environment)
 
 

@@ -1,7 +1,7 @@
 """Hands the segments of a plan to workers, each once the segment that it starts from is done, and under a lease.
 
-The one scheduler: whether its workers are this process, others of this machine or of a cluster is the executor's business.
-Imports no torch.
+The one scheduler: whether its workers are this process, others of this machine or of a cluster is the executor's
+business. Imports no torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The tree cut where it branches: what one worker carries out at a stretch.
 
-A segment is a row of steps without a branch, each with the evaluations that hang from it; states are handed on in memory.
-Where the tree branches, the state is stored and each branch is a segment of its own. From ``Init`` alone, which is drawn
-anew from the seed faster than it is read, nothing is stored. Imports no torch.
+A segment is a row of steps without a branch, each with the evaluations that hang from it; states are handed on in
+memory. Where the tree branches, the state is stored and each branch is a segment of its own. From ``Init`` alone, which
+is drawn anew from the seed faster than it is read, nothing is stored. Imports no torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Walks segments of the tree in this process.
 
-A state is computed only when something below needs it and nothing nearer is at hand, in memory or stored. What is stored:
-training without masks (the dense model, which later grids start from), whatever other segments start from, and whatever
-took long. All but the first is dropped once everything below it has its record.
+A state is computed only when something below needs it and nothing nearer is at hand, in memory or stored. What is
+stored: training without masks (the dense model, which later grids start from), whatever other segments start from, and
+whatever took long. All but the first is dropped once everything below it has its record.
 """
 
 from __future__ import annotations

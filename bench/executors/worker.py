@@ -15,13 +15,16 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from bench.errors import Interrupted, UsageError
+from bench.execution import walk_of
 from bench.executors.base import Done, Failed, Job, Verdict
 from bench.executors.messages import Message, Work, fingerprint, told, work_of, written
 from bench.executors.segments import Segment, divide
+from bench.plan import make
 from bench.record import Record, dumps
 from bench.store import Store
 from bench.threads import limit
@@ -100,10 +103,8 @@ class Orders:
 
 def log(text: str) -> None:
     """A line of the log; a log that cannot be written stops nothing."""
-    try:
+    with suppress(OSError):
         print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
-    except OSError:
-        pass
 
 
 def main() -> None:
@@ -130,21 +131,8 @@ def _work(orders: Orders, voice: Voice) -> None:
     if Path(work.folder).is_dir():
         os.chdir(work.folder)
     segments = _segments(work)
-    import torch
-
-    from bench.execution import device_of
-    from bench.executors.walk import Walk
-
     limit(work.threads)
-    walk = Walk(
-        list(segments.values()),
-        Store(work.store),
-        device_of(work.device, work.number),
-        getattr(torch, work.request.dtype),
-        voice,
-        interrupted=orders.stopped,
-        measure=work.measure,
-    )
+    walk = walk_of(work, [*segments.values()], Store(work.store), voice, orders.stopped)
     voice.tell({"ready": True})
     while (message := orders.next()) is not None:
         verdict = None if message["verdict"] is None else Verdict(**message["verdict"])
@@ -155,8 +143,7 @@ def _work(orders: Orders, voice: Voice) -> None:
 
 def _segments(work: Work) -> dict[str, Segment]:
     """The segments of the run's own plan, by key."""
-    from bench.plan import make
-
+    assert work.request is not None
     plan = make(work.request)
     if fingerprint(plan) != work.plan:
         raise UsageError(

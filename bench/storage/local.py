@@ -88,7 +88,7 @@ class Local:
 
     def names(self, folder: str) -> list[str]:
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(path.name for path in (self.root / folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 

@@ -35,8 +35,8 @@ def runs(process: int) -> bool:
 
 
 def started(process: int) -> str:
-    """What tells a process from a later one of the same number; empty where the system does not say, and of one that has
-    ended and was not waited for."""
+    """What tells a process from a later one of the same number; empty where the system does not say, and of one that
+    has ended and was not waited for."""
     fields = _text(f"/proc/{process}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
 

@@ -1,7 +1,7 @@
 """Anything that fsspec reaches by a URL: object stores (``s3://``, ``gs://``, ``az://``), ``memory://``, ``sftp://``.
 
-An object store shows an object once it was uploaded as a whole; elsewhere a file is uploaded under another name and then
-renamed. Everything read is checked against a checksum or a digest anyway.
+An object store shows an object once it was uploaded as a whole; elsewhere a file is uploaded under another name and
+then renamed. Everything read is checked against a checksum or a digest anyway.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from bench.leases import Leases, Owner
 from bench.store import Store
 from tests.bench.storing import KEY, OTHER
 
-ELSEWHERE = Owner("id", "far", "0" * 8, 1, "")
+ELSEWHERE = Owner("id", "far", "0" * 8, "", 1)
 
 
 class Clock:
@@ -30,7 +30,11 @@ class Clock:
 
 @pytest.fixture(params=["path", "memory", "dir"])
 def store(request, tmp_path: Path) -> Iterator[Store]:
-    address = {"path": str(tmp_path / "out"), "memory": f"memory://{tmp_path.name}", "dir": f"dir::file://{tmp_path}/out"}
+    address = {
+        "path": str(tmp_path / "out"),
+        "memory": f"memory://{tmp_path.name}",
+        "dir": f"dir::file://{tmp_path}/out",
+    }
     yield Store(address[request.param], create=True)
 
 

@@ -30,7 +30,7 @@ def bucket() -> Iterator[str]:
 
     server = moto_server.ThreadedMotoServer(port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    _, port = server.get_host_and_port()
     patch = pytest.MonkeyPatch()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -201,9 +201,9 @@ def test_worker_processes_share_a_store_behind_a_url(kind: str, request, tmp_pat
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"zzz://here: cannot be reached \(ValueError: Protocol not known: zzz\)\. Give"):
+    with pytest.raises(UsageError, match=r"zzz://here: cannot be reached \(ValueError: Protocol not known: zzz\)"):
         Store("zzz://here", create=True)
-    with pytest.raises(UsageError, match=r"hf://here: cannot be reached|gs://here: cannot be reached"):
+    with pytest.raises(UsageError, match=r"gs://here: cannot be reached"):
         Store("gs://here", create=True)
     with pytest.raises(StoreError, match="is no folder of this machine"):
         _ = Store(f"memory://{tmp_path.name}", create=True).root

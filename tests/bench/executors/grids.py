@@ -15,7 +15,18 @@ from bench.plan import make
 from bench.store import Store
 
 ROOT = Path(__file__).parents[3]
-GRID = ("--task", "toy", "--pruner", "random,magnitude,grasp", "--grid", "0.5,0.9", "--seeds", "0-1", "--when", "trained")
+GRID = (
+    "--task",
+    "toy",
+    "--pruner",
+    "random,magnitude,grasp",
+    "--grid",
+    "0.5,0.9",
+    "--seeds",
+    "0-1",
+    "--when",
+    "trained",
+)
 HERE = ("--device", "cpu", "--threads", "1")
 
 

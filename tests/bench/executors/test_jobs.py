@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import execution
 from bench.errors import CellError, StoreError, UsageError
 from bench.execution import Execution
-from bench.executors import messages
 from bench.store import Store
 from tests.bench.executors.grids import alive, asked, children, compute, contents, litter, run, start, steps, trained
 
@@ -97,7 +97,7 @@ def test_a_cell_that_fails_is_told_with_its_log_and_the_rest_goes_on(tmp_path: P
     assert (tmp_path / "out" / failure.log).read_text().startswith("Traceback")
     assert not compute(tmp_path / "out", request, jobs=2).records
     assert len(compute(tmp_path / "out", request, jobs=2, retry_failed=True).records) == 2
-    with pytest.raises(CellError, match="a cell failed: 0.weight"):
+    with pytest.raises(CellError, match=r"a cell failed: 0\.weight"):
         compute(tmp_path / "fast", request, jobs=2, fail_fast=True)
 
 
@@ -173,7 +173,9 @@ def test_a_full_disk_is_one_line_and_what_was_done_stays(whole: Path, disk: Path
             stream.write(bytes(4096))
     for pages in (0, 6):  # none for a lease; some for leases and the first cells' files, and soon none
         os.truncate(filler, filler.stat().st_size - 4096 * pages)
-        with pytest.raises(StoreError, match=r"no space left on the disk\. Free some space and run again: finished cells"):
+        with pytest.raises(
+            StoreError, match=r"no space left on the disk\. Free some space and run again: finished cells"
+        ):
             compute(out, jobs=2)
     assert contents(out).items() >= before.items()
     filler.unlink()
@@ -196,7 +198,7 @@ def test_a_read_only_folder_is_one_line_and_its_table_can_be_read(whole: Path, d
 
 
 def test_workers_with_other_data_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "fingerprint", lambda plan: "another")
+    monkeypatch.setattr(execution, "fingerprint", lambda plan: "another")
     with pytest.raises(UsageError, match="a worker plans other cells than the run that started it"):
         compute(tmp_path / "out", jobs=2)
 

@@ -153,7 +153,9 @@ def test_a_worker_goes_on_with_what_it_has_in_memory(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "out", 2, sparsities=(0.1, 0.2, 0.3, 0.4, 0.5))
     scene.run()
     scores = {id(one): worker for worker, job in scene.crew.given for one in [job.segment] if not one.cells}
-    near = [scores[id(job.segment.parent)] == worker for worker, job in scene.crew.given if id(job.segment.parent) in scores]
+    near = [
+        scores[id(job.segment.parent)] == worker for worker, job in scene.crew.given if id(job.segment.parent) in scores
+    ]
     assert sum(near) > len(near) / 2
 
 
@@ -259,7 +261,7 @@ def test_asked_to_stop_it_hands_out_no_more_and_keeps_what_is_done(tmp_path: Pat
 
 def test_what_another_run_computes_is_waited_for_and_not_computed(tmp_path: Path) -> None:
     other = Scene(tmp_path / "out", 1)
-    other.leases.owner = Owner("other", "far", "0" * 8, 7, "")
+    other.leases.owner = Owner("other", "far", "0" * 8, "", 7)
     scene = Scene(tmp_path / "out", 2)
     theirs = other.segments[0]
     assert other.leases.take(theirs.nodes[1].key, [node.key for node in theirs.nodes]) is None
