@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -129,6 +130,13 @@ class Leases:
                 if self._expired(lease) and self._take(lease.key, lease.nodes):
                     self.release(lease.key)
             return [lease for lease in found if not self._expired(lease)]
+
+    def holders(self) -> dict[str, int]:
+        """Who holds how many, as far as one look can tell; nothing is changed."""
+        owners = []
+        with suppress(OSError):
+            owners = [lease.owner for lease in self._others()]
+        return dict(Counter(str(owner or "another process") for owner in owners if owner is None or not owner.gone))
 
     def release(self, key: str) -> None:
         """Gives the lease back; one that was lost meanwhile is no longer ours to give."""

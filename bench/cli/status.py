@@ -38,6 +38,8 @@ def status(
 
 
 def _status(store: Store, records: list[Record]) -> dict[str, Any]:
+    from bench.leases import Leases
+
     counts = Counter((record.task, record.pruner, record.status) for record in records)
     failed = [record for record in records if record.status != "done"]
     return {
@@ -54,6 +56,7 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
             for task, pruner in sorted({(record.task, record.pruner) for record in records})
         ],
         "failures": [_failure(record) for record in failed],
+        "running": Leases(store).holders(),
         "partial": store.partials(),
         "damaged": store.damaged(),
         "bytes": dict(store.storage.sizes()),
@@ -86,6 +89,9 @@ def _text(found: dict[str, Any]) -> str:
         ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed"),
         ("on disk", human(size) + (f" ({taken})" if taken else "")),
     ]
+    if found["running"]:
+        rows = (f"{count} row{'s' if count != 1 else ''} of steps by {who}" for who, count in found["running"].items())
+        facts.append(("running", ", ".join(rows)))
     if found["partial"]:
         count = found["partial"]
         facts.append(("under way", f"{count} unfinished training{'s' if count != 1 else ''}, kept half-way"))

@@ -127,6 +127,16 @@ def test_an_owner_that_died_on_this_machine_is_taken_over_from_at_once(store: St
     assert store.storage.names("leases") == []
 
 
+def test_who_holds_how_many_is_told_without_a_change(store: Store) -> None:
+    dead, far = of(store, owner=replace(Owner.this(), id="dead", started="long ago")), of(store, owner=ELSEWHERE)
+    dead.take(KEY, [KEY])
+    for key in (OTHER, "ef" * 32):
+        far.take(key, [key])
+    before = store.storage.names("leases")
+    assert of(store).holders() == {"process 1 on far": 2}
+    assert store.storage.names("leases") == before
+
+
 def test_a_process_of_the_same_number_is_not_the_one_that_died(store: Store) -> None:
     dead = of(store, owner=replace(Owner.this(), id="dead", started="long ago"))
     dead.take(KEY, [KEY])

@@ -74,7 +74,7 @@ def test_forty_cells_on_three_nodes_one_of_them_lost_are_the_records_of_one_proc
     request = asked(**FORTY)
     here = Watcher()
     api.execute(make(request), Store(tmp_path / "here", create=True), api.Execution("cpu", 1), request.dtype, here)
-    lost = list(cluster.worker_nodes)[0]
+    lost = next(iter(cluster.worker_nodes))
     watcher = Watcher(10, lambda: cluster.remove_node(lost, allow_graceful=False))
     on(cluster, tmp_path / "out", request, watcher)
     assert len(watcher.times) == len(here.times) == 40
