@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,8 @@ from bench.tree import Node, Plan
 
 STILLBORN = 3
 """Workers in a row that end before they could begin, after which no more are started."""
+LEAVING = 5.0
+"""Seconds that an idle worker has to end by itself."""
 LOG_KEPT = 1 << 20
 """Bytes of a log that is kept in memory, where the results lie elsewhere."""
 
@@ -117,6 +120,20 @@ class Pool:
             one.link.send(written({"stop": True}))
 
     def close(self) -> None:
+        """Ends all workers at once; where the results lie elsewhere, idle ones first remove their copies of states."""
+        copies = self._store.storage.folder is None
+        leaving = {one.ears for one in self._workers.values() if copies and one.ready and one.job is None}
+        for one in self._workers.values():
+            if one.ears in leaving:
+                one.link.send(written({"stop": True}))
+            else:
+                one.link.kill()
+        until = time.monotonic() + LEAVING
+        with suppress(queue.Empty):
+            while leaving:
+                ears, kind, _ = self._heard.get(timeout=max(0.0, until - time.monotonic()))
+                if kind == "ended":
+                    leaving.discard(ears)
         for one in self._workers.values():
             one.link.kill()
             one.ears.close()
