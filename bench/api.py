@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.execution import Execution, device_of, execute, pending
 from bench.grid import Request, default_grid, parse_grid, split_settings
 from bench.plan import make
-from bench.steps import canonical
 from bench.store import Store
-from bench.tree import OpenTask, Plan
+from bench.tree import Plan
 
 if TYPE_CHECKING:
-    from bench.executors.inline import Listener
     from bench.record import Record
     from bench.tree import Node
     from reports.table import Table
 
-
-@dataclass(frozen=True)
-class Execution:
-    """How a plan is carried out; none of it changes what is computed, but for the last bits."""
-
-    device: str = "auto"
-    threads: int | None = None
-    """Intra-op threads; None: what ``default_threads`` says."""
-    limit: int | None = None
-    """Most cells to compute now."""
-    retry_failed: bool = False
-    fail_fast: bool = False
-    measure: tuple[str, ...] = ()
-    """What to measure by the clock: ``latency`` of one example, or ``latency:32`` of so many.
-    A finished cell without it is computed again."""
+__all__ = ["Execution", "Result", "Silent", "check_measures", "device_of", "execute", "pending", "result", "run"]
 
 
 class Silent:
     """A listener that says nothing."""
 
-    def started(self, node: Node) -> None: ...
+    def started(self, node: Node, worker: int = 0) -> None: ...
 
     def trained(self, node: Node, step: int, loss: float) -> None: ...
 
     def finished(self, record: Record) -> None: ...
+
+    def elsewhere(self, record: Record) -> None: ...
 
     def said(self, text: str) -> None: ...
 
@@ -73,11 +57,17 @@ def run(
     retry_failed: bool = False,
     fail_fast: bool = False,
     measure: str | Iterable[str] = (),
+    executor: str | None = None,
+    jobs: int | None = None,
+    ray_address: str = "auto",
+    gpus_per_job: float = 0.0,
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
     ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
-    own. Raises ``BenchError`` for bad input; a cell that fails is in the table with its error.
+    own. ``out`` is a folder, or a URL that fsspec reaches. With ``jobs`` that many worker processes share the work,
+    with ``executor="ray"`` those of a cluster. Raises ``BenchError`` for bad input; a cell that fails is in the table
+    with its error.
     """
     grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
@@ -103,7 +93,18 @@ def run(
     execute(
         plan,
         store,
-        Execution(device, threads, None, retry_failed, fail_fast, check_measures(_several(measure))),
+        Execution(
+            device,
+            threads,
+            None,
+            retry_failed,
+            fail_fast,
+            check_measures(_several(measure)),
+            executor,
+            jobs,
+            ray_address,
+            gpus_per_job,
+        ),
         dtype,
         Silent(),
     )
@@ -157,113 +158,3 @@ def check_measures(names: Iterable[str]) -> tuple[str, ...]:
                 mend="There is: latency, of one example, or latency:32, of a batch of 32.",
             )
     return found
-
-
-def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Sequence[str] = ()) -> list[str]:
-    """Keys of the cells that have no record yet, or only a failed one where those are to be tried again, or lack one of
-    the measurements asked for."""
-    missing = []
-    for cell in plan.cells:
-        record = store.record(cell.key)
-        again = record is not None and (
-            retry_failed if record.status == "failed" else set(measure) - _measured(store, cell.key)
-        )
-        if record is None or again:
-            missing.append(cell.key)
-    return missing
-
-
-def _measured(store: Store, key: str) -> set[str]:
-    """The measurements that a cell has, as they were asked for."""
-    return {str(found.get("asked")) for found in store.measurement(key).values()}
-
-
-def execute(
-    plan: Plan,
-    store: Store,
-    execution: Execution,
-    dtype: str,
-    listener: Listener,
-    interrupted: Callable[[], bool] = lambda: False,
-    watched: AbstractContextManager[object] | None = None,
-) -> None:
-    """Computes the cells of ``plan`` that are not done. Imports torch only where there is something to do."""
-    wanted = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)[: execution.limit]
-    unmeasured = [task for task in _tasks(plan) if store.reference(reference_key(task)) is None]
-    if not wanted and not unmeasured:
-        return
-    import torch
-
-    from bench.executors.inline import Walk
-    from bench.workbench import Interrupted
-
-    torch.set_num_threads(execution.threads or default_threads(plan))
-    place = device_of(execution.device)
-    with watched or nullcontext(), suppress(Interrupted):
-        for task in unmeasured:
-            _measure_references(task, store, listener)
-        if wanted:
-            keys = set(wanted)
-            Walk(
-                plan,
-                store,
-                place,
-                getattr(torch, dtype),
-                listener,
-                wanted=keys.__contains__,
-                fail_fast=execution.fail_fast,
-                interrupted=interrupted,
-                measure=execution.measure,
-            ).run()
-
-
-def default_threads(plan: Plan) -> int:
-    """One thread for the smoke presets, whose models are too small to share out; else one for each core at hand."""
-    if all(root.task.preset_name == "smoke" for root in plan.roots):
-        return 1
-    return len(os.sched_getaffinity(0))
-
-
-def reference_key(task: OpenTask) -> str:
-    """Key of a task's baselines: its data, options and version."""
-    identity = {"task": task.name, "version": task.task.version, "data": task.data["digest"]}
-    return hashlib.sha256(canonical({**identity, "options": task.options}).encode()).hexdigest()
-
-
-def _tasks(plan: Plan) -> list[OpenTask]:
-    return list({reference_key(root.task): root.task for root in plan.roots}.values())
-
-
-def _measure_references(task: OpenTask, store: Store, listener: Listener) -> None:
-    references = task.task.references()
-    if references:
-        listener.said(f"{task.name}: measured {', '.join(reference.name for reference in references)} on the same data")
-    store.put_reference(
-        reference_key(task),
-        {
-            "task": task.name,
-            "task_version": task.task.version,
-            "preset": task.preset_name,
-            "data_digest": task.data["digest"],
-            "options": task.options,
-            "references": [asdict(reference) for reference in references],
-        },
-    )
-
-
-def device_of(name: str) -> Any:
-    """The device of this name, made deterministic. Raises ``UsageError`` where it cannot be used."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"cannot be used ({str(error).splitlines()[0]})", where=f"--device {name}", mend="Give cpu, cuda or auto."
-        ) from error
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return device

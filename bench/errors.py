@@ -21,6 +21,10 @@ class BenchError(Exception):
         return " ".join(f"{place}{self.what.rstrip('.')}.{advice}".splitlines())
 
 
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """The run was asked to stop; all that was done is saved."""
+
+
 class UsageError(BenchError):
     """A flag, a name or a value that cannot be."""
 

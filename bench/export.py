@@ -30,7 +30,9 @@ from torch import Tensor, nn
 
 from bench import compact
 from bench.errors import BenchError, StoreError, UsageError
-from bench.executors.inline import Listener, Walk
+from bench.executors.base import Listener
+from bench.executors.segments import divide
+from bench.executors.walk import Walk
 from bench.masks import digest
 from bench.measure.size import pack, unpack
 from bench.rebuild import plan_of
@@ -120,8 +122,7 @@ def final_state(
     plan = plan_of(record, data, model)
     dtype = getattr(torch, str(record.provenance.get("dtype", "float32")))
     place = device or torch.device(str(record.provenance.get("device", "cpu")))
-    walk = Walk(plan, store, place, dtype, listener, wanted=lambda key: key == record.key)
-    return walk.final(plan.roots[0])
+    return Walk(divide(plan, lambda key: True), store, place, dtype, listener).final(plan.roots[0])
 
 
 def load(folder: Path, data: str | None = None, model: str | None = None) -> tuple[Task, nn.Module]:

@@ -47,7 +47,7 @@ def make(request: Request) -> Plan:
         for task, drawn in zip(tasks, outlines, strict=True):
             root = root_of(task, seed, request.dtype)
             cells += [(root, replace(cell, key=keys(root, cell.path)[-1], seed=seed)) for cell in drawn]
-    return of_cells(cells)
+    return replace(of_cells(cells), request=request)
 
 
 def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:

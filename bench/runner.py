@@ -10,6 +10,7 @@ from functools import partial
 from torch import Tensor
 
 from bench import registry
+from bench.errors import Interrupted
 from bench.masks import cut
 from bench.memory import given_back
 from bench.scoring import score
@@ -17,7 +18,7 @@ from bench.state import Position, State, capture, masked, restore
 from bench.steps import AdaptiveCut, Cut, Init, Rewind, Score, Train, excluded
 from bench.train import train
 from bench.tree import Node
-from bench.workbench import Interrupted, Workbench
+from bench.workbench import Workbench
 from pruners.base import Learning
 
 CHECKPOINT_SECONDS = 120.0

@@ -1,4 +1,4 @@
-"""The results folder: content-addressed, atomic files.
+"""The results folder: content-addressed, atomic files, on this machine or wherever ``bench.storage`` reaches.
 
     results.json                       schema of the folder
     records/KEY.json                   one record a finished cell, with a checksum inside
@@ -8,11 +8,12 @@
     states/KEY.DIGEST.safetensors      weights and masks that later steps start from
     partial/KEY.DIGEST.safetensors     a training step on its way
     references/KEY.json                baselines without a network
+    leases/KEY.N.json                  which process is computing what (``bench.leases``)
     damaged/                           what failed its checksum, set aside
-    logs/                              tracebacks of failed cells
+    logs/                              tracebacks of failed cells, and what worker processes said
 
-A file is written beside its place, flushed to disk and renamed; it is there whole or not at all. DIGEST is the first
-16 hexadecimal digits of the content's SHA-256, so that a damaged file is noticed when read. Imports no torch.
+A file is there whole or not at all. DIGEST is the first 16 hexadecimal digits of the content's SHA-256, so that a
+damaged file is noticed when read. Imports no torch.
 """
 
 from __future__ import annotations
@@ -20,63 +21,92 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CellError, StoreError
 from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unseal
+from bench.storage import storage_of
 
-FOLDERS = ("records", "timings", "measurements", "files", "states", "partial", "references", "damaged", "logs")
+FOLDERS = (
+    "records", "timings", "measurements", "files", "states", "partial", "references", "leases", "damaged", "logs",
+)  # fmt: skip
 DIGEST_LENGTH = 16
+MARKER = "results.json"
+AT_ONCE = 16
+"""Records asked for at a time where each takes a round trip to a server."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A key or a kind: nothing that could lead out of the folder or be mistaken for something else in it."""
-_SCRATCH = re.compile(r"\.writing-(\d+)", re.ASCII)
-"""How the name of something half-written ends, with the process that writes it."""
 
 
 class Store:
-    """One results folder."""
+    """One results folder, at a path or a URL."""
 
-    def __init__(self, root: Path | str, *, create: bool = False) -> None:
-        self.root = Path(root)
+    def __init__(self, address: Path | str, *, create: bool = False) -> None:
+        self.storage = storage_of(address)
         self._open(create)
 
+    @staticmethod
+    def at(address: Path | str) -> bool:
+        """Whether there is a results folder at ``address``."""
+        storage = storage_of(address)
+        try:
+            return storage.has(MARKER)
+        except OSError as error:
+            raise _unreadable(storage.where(MARKER), error) from error
+
+    @property
+    def root(self) -> Path:
+        """The folder on this machine. Raises ``StoreError`` where the results lie elsewhere."""
+        if self.storage.folder is None:
+            raise StoreError("is no folder of this machine", where=self.where(), mend="Copy it to one first.")
+        return self.storage.folder
+
+    def where(self, name: str = "") -> str:
+        """How errors name the folder, or a file in it."""
+        return self.storage.where(name)
+
     def _open(self, create: bool) -> None:
-        marker = self.root / "results.json"
-        if marker.is_file():
-            try:
-                check_schema(json.loads(marker.read_bytes()).get("schema"), "the results folder")
-            except StoreError as error:
-                raise StoreError(error.what, where=str(self.root), mend=error.mend) from None
-            except OSError as error:
-                raise _unreadable(marker, error) from error
-            except (ValueError, AttributeError, RecursionError) as error:
-                raise StoreError(
-                    f"results.json is damaged ({error})",
-                    where=str(self.root),
-                    mend=f'Write {{"schema": {SCHEMA}}} into it, or give another folder with --out.',
-                ) from error
+        try:
+            marker: bytes | None = self.storage.read(MARKER)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            marker = None
+        except OSError as error:
+            raise _unreadable(self.where(MARKER), error) from error
+        if marker is not None:
+            self._check(marker)
         elif not create:
-            raise StoreError("is not a results folder", where=str(self.root), mend="Give the --out of a 'bench run'.")
-        elif self.root.is_dir() and any(not _scratch_of(path, marker.name) for path in self.root.iterdir()):
-            raise StoreError("is not empty and not a results folder", where=str(self.root), mend="Give another --out.")
+            raise StoreError("is not a results folder", where=self.where(), mend="Give the --out of a 'bench run'.")
         else:
-            with self._explained(marker):
-                self.root.mkdir(parents=True, exist_ok=True)
-                self._write(marker, json.dumps({"schema": SCHEMA}).encode())
+            with self._explained(MARKER):
+                empty = self.storage.empty()
+            if not empty:
+                raise StoreError(
+                    "is not empty and not a results folder", where=self.where(), mend="Give another --out."
+                )
+            with self._explained(MARKER):
+                self.storage.prepare([""])
+                self.storage.write(MARKER, json.dumps({"schema": SCHEMA}).encode())
         if create:
-            with self._explained(self.root):
-                for name in FOLDERS:
-                    (self.root / name).mkdir(exist_ok=True)
-                for pattern in ("*.writing-*", "*/*.writing-*"):
-                    for scratch in self.root.glob(pattern):
-                        _remove_abandoned(scratch)
+            with self._explained():
+                self.storage.prepare(FOLDERS)
+
+    def _check(self, marker: bytes) -> None:
+        try:
+            check_schema(json.loads(marker).get("schema"), "the results folder")
+        except StoreError as error:
+            raise StoreError(error.what, where=self.where(), mend=error.mend) from None
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise StoreError(
+                f"results.json is damaged ({error})",
+                where=self.where(),
+                mend=f'Write {{"schema": {SCHEMA}}} into it, or give another folder with --out.',
+            ) from error
 
     # Records
 
@@ -85,28 +115,37 @@ class Store:
 
         Raises ``StoreError`` where it is of a newer schema or cannot be read.
         """
-        path = self.root / "records" / f"{key}.json"
-        text = self._text(path, key)
+        name = f"records/{key}.json"
+        text = self._text(name, key)
         if text is None:
             return None
         try:
             record = loads(text)
         except StoreError as error:
-            raise StoreError(error.what, where=str(path), mend=error.mend) from None
+            raise StoreError(error.what, where=self.where(name), mend=error.mend) from None
         except ValueError:
-            self.set_aside(path)
+            self.set_aside(name)
             return None
-        if record.key != key or not all(self._whole(self.root / "files" / name) for name in record.files.values()):
-            self.set_aside(path)
+        if record.key != key or not all(self._whole(f"files/{file}") for file in record.files.values()):
+            self.set_aside(name)
             return None
         return record
 
     def records(self) -> Iterator[Record]:
         """All records, in the order of their keys."""
-        for path in sorted((self.root / "records").glob("*.json")):
-            record = self.record(path.stem)
-            if record is not None:
-                yield record
+        if self.storage.folder is not None:
+            yield from filter(None, map(self.record, self.keys()))
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            yield from filter(None, pool.map(self.record, self.keys()))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of the cells that have a record and begin with ``prefix``, sorted; the records are not read."""
+        return [key for key in self._keys("records") if key.startswith(prefix)]
+
+    def has_record(self, key: str) -> bool:
+        """Whether a cell has a record, which is not read."""
+        return self.storage.has(f"records/{key}.json")
 
     def put_record(self, record: Record, timing: Mapping[str, float]) -> None:
         """Writes a cell's timing, then its record: a cell is done once its record is there.
@@ -114,32 +153,24 @@ class Store:
         Raises ``CellError`` where the record holds what is no plain JSON.
         """
         content = dumps(record).encode()
-        self._put(self.root / "timings" / f"{record.key}.json", json.dumps(timing, sort_keys=True).encode())
-        self._put(self.root / "records" / f"{record.key}.json", content)
+        self._put(f"timings/{record.key}.json", json.dumps(timing, sort_keys=True).encode())
+        self._put(f"records/{record.key}.json", content)
 
     def timing(self, key: str) -> dict[str, float]:
         """Seconds by step kind on the path of a cell; empty where it is not known."""
         try:
-            timing = json.loads((self.root / "timings" / f"{key}.json").read_bytes())
+            timing = json.loads(self.storage.read(f"timings/{key}.json"))
             return {kind: float(seconds) for kind, seconds in timing.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
         """Keeps what was measured of a cell's model by the clock: plain data by kind (``latency``)."""
-        self._put(self.root / "measurements" / f"{key}.json", seal(measurement).encode())
+        self._put(f"measurements/{key}.json", seal(measurement).encode())
 
     def measurement(self, key: str) -> dict[str, Any]:
         """What was measured of a cell's model, by kind; empty where nothing was. A damaged one is set aside."""
-        path = self.root / "measurements" / f"{key}.json"
-        text = self._text(path, key)
-        if text is None:
-            return {}
-        try:
-            return unseal(text, "the measurement")
-        except ValueError:
-            self.set_aside(path)
-            return {}
+        return self._sealed(f"measurements/{key}.json", key, "the measurement") or {}
 
     # Files beside a record
 
@@ -154,21 +185,27 @@ class Store:
                 mend="Name kinds with up to 64 letters, digits, '-' and '_' in the task's Evaluation.files.",
             )
         name = f"{key}.{kind}.{_digest(content)}{suffix}"
-        self._put(self.root / "files" / name, content)
+        self._put(f"files/{name}", content)
         return name
 
     def file(self, name: str) -> bytes:
         """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged."""
-        path = self.root / "files" / name
+        path = f"files/{name}"
         try:
-            content = path.read_bytes()
+            content = self.storage.read(path)
         except FileNotFoundError:
             content = b""
         except OSError as error:
-            raise _unreadable(path, error) from error
-        if _digest(content) not in path.name.split("."):
-            raise StoreError("is missing or damaged", where=str(path), mend="Run the grid again to recompute it.")
+            raise _unreadable(self.where(path), error) from error
+        if _digest(content) not in name.split("."):
+            raise StoreError(
+                "is missing or damaged", where=self.where(path), mend="Run the grid again to recompute it."
+            )
         return content
+
+    def local(self, name: str) -> Path:
+        """A file under ``files/`` on this machine, to be read at once and not checked. Raises ``OSError``."""
+        return self.storage.local(f"files/{name}")
 
     # States
 
@@ -177,185 +214,165 @@ class Store:
 
         ``path`` is in a folder of its own, so that what a killed writer left beside it is found again and removed.
         """
-        folder = self.root / ("partial" if partial else "states")
-        scratch = folder / f"{key}.writing-{os.getpid()}"
+        folder = _states(partial)
         with self._explained(folder):
-            try:
-                scratch.mkdir(parents=True, exist_ok=True)
+            with self.storage.scratch(f"{folder}/{key}") as scratch:
                 written = scratch / "state.safetensors"
                 write(written)
-                place = folder / f"{key}.{_digest_file(written)}.safetensors"
-                _flush(written)
-                written.replace(place)
-                _flush(folder)
-            finally:
-                _remove(scratch)
-            for older in folder.glob(f"{key}.*.safetensors"):
-                if older != place:
-                    older.unlink(missing_ok=True)
+                place = f"{key}.{_digest_file(written)}.safetensors"
+                self.storage.adopt(written, f"{folder}/{place}")
+            for older in self._of_state(key, folder):
+                if older != f"{folder}/{place}":
+                    self.storage.remove(older)
 
     def state(self, key: str, *, partial: bool = False) -> Path | None:
         """The file with a node's state, verified, or None; a damaged one is set aside.
 
-        Of two, left by a crash between writing the new and removing the old, the later one.
+        Of two, left by a crash between writing the new and removing the old, the later one. Where the results lie
+        elsewhere it is a copy, which the next one takes the place of.
         """
-        found = (self.root / ("partial" if partial else "states")).glob(f"{key}.*.safetensors")
-        for path in sorted(found, key=_age):
-            if self._whole(path):
-                return path
-            self.set_aside(path)
+        for name in self.storage.newest_first(self._of_state(key, _states(partial))):
+            try:
+                path = self.storage.local(name)
+                if _digest_file(path) in name.split("."):
+                    return path
+            except FileNotFoundError:  # another process had done with it
+                continue
+            except OSError:
+                pass
+            self.set_aside(name)
         return None
 
     def drop_state(self, key: str, *, partial: bool = False) -> None:
         """Forgets the state of a node."""
-        folder = self.root / ("partial" if partial else "states")
+        folder = _states(partial)
         with self._explained(folder):
-            for path in folder.glob(f"{key}.*.safetensors"):
-                path.unlink(missing_ok=True)
+            for name in self._of_state(key, folder):
+                self.storage.remove(name)
+
+    def state_keys(self) -> frozenset[str]:
+        """Keys of the nodes whose state is kept; no state is read."""
+        return frozenset(self._keys("states"))
+
+    def partial(self, key: str) -> str | None:
+        """What tells how far the training of a node was saved on its way; None where it was not."""
+        return next(iter(self._of_state(key, _states(True))), None)
+
+    def partials(self) -> int:
+        """How many trainings were saved on their way."""
+        return len(self._keys("partial"))
+
+    def _of_state(self, key: str, folder: str) -> list[str]:
+        found = self.storage.names(folder)
+        return [f"{folder}/{name}" for name in found if name.startswith(f"{key}.") and name.endswith(".safetensors")]
 
     # References and logs
 
     def put_reference(self, key: str, content: Mapping[str, Any]) -> None:
         """Keeps the baselines of a task on one data set."""
-        self._put(self.root / "references" / f"{key}.json", seal(content).encode())
+        self._put(f"references/{key}.json", seal(content).encode())
 
     def reference(self, key: str) -> dict[str, Any] | None:
         """The baselines kept under ``key``, or None; damaged ones are set aside."""
-        path = self.root / "references" / f"{key}.json"
-        text = self._text(path, key)
-        if text is None:
-            return None
-        try:
-            return unseal(text, "the reference")
-        except ValueError:
-            self.set_aside(path)
-            return None
+        return self._sealed(f"references/{key}.json", key, "the reference")
 
     def references(self) -> list[dict[str, Any]]:
         """All baselines, in the order of their keys."""
-        keys = sorted(path.stem for path in (self.root / "references").glob("*.json"))
-        return [found for key in keys if (found := self.reference(key)) is not None]
+        return [found for key in self._keys("references") if (found := self.reference(key)) is not None]
 
     def put_log(self, key: str, text: str) -> str:
-        """Keeps a traceback; returns its place relative to the folder."""
-        self._put(self.root / "logs" / f"{key}.txt", text.encode(errors="backslashreplace"))
+        """Keeps a traceback, or what a worker process said; returns its place relative to the folder."""
+        self._put(f"logs/{key}.txt", text.encode(errors="backslashreplace"))
         return f"logs/{key}.txt"
 
-    def set_aside(self, path: Path) -> None:
+    def set_aside(self, name: str) -> None:
         """Moves a damaged file where nothing reads it.
 
         Where it cannot be moved (a folder that is read-only, another process that was faster) it stays and counts for
         nothing all the same.
         """
-        place = self.root / "damaged" / f"{path.parent.name}.{path.name}"
         with suppress(OSError):
-            place.parent.mkdir(exist_ok=True)
-            path.replace(place)
+            self.storage.move(name, f"damaged/{name.replace('/', '.')}")
 
     def damaged(self) -> list[str]:
         """Names of the files set aside."""
-        return sorted(path.name for path in (self.root / "damaged").glob("*"))
+        return self.storage.names("damaged")
 
     # Writing and checking
 
-    def _whole(self, path: Path) -> bool:
-        """Whether a file with a digest in its name has that content."""
+    def _keys(self, folder: str) -> list[str]:
+        """Keys that files of a folder belong to, sorted, each once."""
+        suffixes = (".json", ".safetensors")
+        return sorted({name.partition(".")[0] for name in self.storage.names(folder) if name.endswith(suffixes)})
+
+    def _whole(self, name: str) -> bool:
+        """Whether a file with a digest in its name has that content. Elsewhere than on this machine, whether it is
+        there: to fetch every file for every table would take too long, and what is read is checked then."""
         try:
-            return _digest_file(path) in path.name.split(".")
+            if self.storage.folder is None:
+                return self.storage.has(name)
+            return _digest_file(self.storage.local(name)) in name.split(".")
         except OSError:
             return False
 
-    def _text(self, path: Path, key: str) -> str | None:
+    def _text(self, name: str, key: str) -> str | None:
         """Text of the file of a key, or None; what is no text is set aside."""
         if not _NAME.fullmatch(key):
             return None
         try:
-            return path.read_bytes().decode()
+            return self.storage.read(name).decode()
         except FileNotFoundError:
             return None
         except (UnicodeDecodeError, IsADirectoryError):
-            self.set_aside(path)
+            self.set_aside(name)
             return None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(self.where(name), error) from error
 
-    def _put(self, path: Path, content: bytes) -> None:
-        with self._explained(path):
-            path.parent.mkdir(exist_ok=True)
-            self._write(path, content)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        scratch = path.with_name(f"{path.name}.writing-{os.getpid()}")
+    def _sealed(self, name: str, key: str, what: str) -> dict[str, Any] | None:
+        """What ``seal`` wrote into a file, or None; a damaged one is set aside."""
+        text = self._text(name, key)
+        if text is None:
+            return None
         try:
-            with scratch.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            scratch.replace(path)
-            _flush(path.parent)
-        finally:
-            scratch.unlink(missing_ok=True)
+            return unseal(text, what)
+        except ValueError:
+            self.set_aside(name)
+            return None
+
+    def _put(self, name: str, content: bytes) -> None:
+        with self._explained(name):
+            self.storage.write(name, content)
 
     @contextmanager
-    def _explained(self, path: Path) -> Iterator[None]:
+    def _explained(self, name: str = "") -> Iterator[None]:
         """Turns what the file system refuses into one line; what was done stays."""
         try:
             yield
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise StoreError(
-                "no space left on the disk" if full else f"cannot be written ({error.strerror or error})",
-                where=str(path),
-                mend="Free some space and run again: finished cells stay."
-                if full
-                else "Give a folder that can be written with --out.",
-            ) from error
+            raise unwritable(self.where(name), error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> StoreError:
+def unwritable(where: str, error: OSError) -> StoreError:
+    """One line for what the file system refuses."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StoreError(
-        f"cannot be read ({error.strerror or error})", where=str(path), mend="Mend its permissions, or the disk."
+        "no space left on the disk" if full else f"cannot be written ({error.strerror or error})",
+        where=where,
+        mend="Free some space and run again: finished cells stay."
+        if full
+        else "Give a folder that can be written with --out.",
     )
 
 
-def _scratch_of(path: Path, name: str) -> bool:
-    """Whether ``path`` is something half-written that was to become ``name``."""
-    return path.name.startswith(name) and _SCRATCH.fullmatch(path.name.removeprefix(name)) is not None
+def _unreadable(where: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot be read ({error.strerror or error})", where=where, mend="Mend its permissions, or the disk."
+    )
 
 
-def _remove_abandoned(scratch: Path) -> None:
-    """Removes something half-written unless another process that writes it still runs."""
-    process = _SCRATCH.fullmatch(scratch.suffix)
-    if process is not None and not _runs(int(process[1])):
-        _remove(scratch)
-
-
-def _runs(process: int) -> bool:
-    """Whether another process of this number is alive."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _remove(scratch: Path) -> None:
-    if scratch.is_dir():
-        shutil.rmtree(scratch, ignore_errors=True)
-    else:
-        scratch.unlink(missing_ok=True)
-
-
-def _age(path: Path) -> float:
-    """Sorts the newest file first; one that is gone comes last."""
-    try:
-        return -path.stat().st_mtime_ns
-    except OSError:
-        return 0.0
+def _states(partial: bool) -> str:
+    return "partial" if partial else "states"
 
 
 def _digest(content: bytes) -> str:
@@ -365,12 +382,3 @@ def _digest(content: bytes) -> str:
 def _digest_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGEST_LENGTH]
-
-
-def _flush(path: Path) -> None:
-    """Forces a file's content, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.checkpoints import Checkpoint
+from bench.grid import Request
 from bench.steps import Evaluate, Path, Score, Step, Train, continued, keys, stretches, text
 from pruners.base import Budget, Pruner
 from tasks.base import LATER, Preset, Task
@@ -137,6 +138,8 @@ class Plan:
 
     cells: Sequence[Cell]
     roots: Sequence[Root]
+    request: Request | None = None
+    """What it was made from, by which another process makes the same; None where of single cells."""
 
     @property
     def train_steps_shared(self) -> int:

@@ -33,10 +33,6 @@ class Hooks:
     interrupted: Callable[[], bool] = lambda: False
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """The run was asked to stop; all that was done is saved."""
-
-
 class Workbench:
     """One task at one seed, with its live model, on which steps are carried out."""
 

@@ -31,7 +31,7 @@ def stored(store: Store) -> Examples:
         if name is None:
             return None
         try:
-            with safe_open(store.root / "files" / name, "numpy") as file:
+            with safe_open(store.local(name), "numpy") as file:
                 values: Values | None = file.get_tensor(metric) if metric in file.keys() else None  # noqa: SIM118
         except (SafetensorError, OSError):
             return None

@@ -14,7 +14,7 @@ from bench.cli.output import block, write
 def export(
     key: Annotated[str, typer.Argument(help="The start of the cell's key: 'bench report --format csv' lists them.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
-    out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The results folder that holds the cell.")] = "results",
     data: flags.Data = None,
     model: Annotated[str | None, typer.Option(help="Folder of the checkpoint, where the cell began with one.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.  [default: the record's]")] = None,
@@ -33,14 +33,13 @@ def export(
     store = Store(out)
     record = found(store, key, out)
     check_folder(to, force)
-    import torch
-
-    from bench.api import device_of
     from bench.cli.progress import Progress
+    from bench.execution import device_of
     from bench.export import export as write_files
+    from bench.threads import limit
 
     place = device_of(device or str(record.provenance.get("device", "cpu")))
-    torch.set_num_threads(threads or int(record.provenance.get("threads", 1)))
+    limit(threads or int(record.provenance.get("threads", 1)))
     if record.status != "done":
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     progress = Progress(record.train_steps, 1)

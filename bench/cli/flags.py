@@ -59,7 +59,28 @@ Set = Annotated[
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
-Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="Results folder, or a URL such as s3://BUCKET/FOLDER.  [default: results]"),
+]
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Intra-op threads of each worker, recorded: the last bits can depend on them."
+    ),
+]
+Executor = Annotated[
+    str | None,
+    typer.Option("--executor", help="inline, processes or ray.  [default: inline; processes with --jobs]"),
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: 1; ray: as many as have room]")
+]
+RayAddress = Annotated[str, typer.Option("--ray-address", help="Of a Ray cluster that runs.")]
+GpusPerJob = Annotated[
+    float, typer.Option("--gpus-per-job", min=0, help="ray: GPUs set aside for a worker; 0.5 lets two share one.")
+]
 
 FLAGS: dict[str, Any] = {
     "task": Tasks,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,10 @@ WIDTH = 110
 
 app = typer.Typer(help="Published tables: list them, compute them, show ours beside.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A table's name: 'bench paper list'.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Results folder.  [default: results/papers/NAME]")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Results folder or URL.  [default: results/papers/NAME]"),
+]
 
 
 @app.command("list")
@@ -55,7 +57,11 @@ def run(
     seeds: flags.Seeds = None,
     set_: flags.Set = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Intra-op threads.")] = None,
+    threads: flags.Threads = None,
+    jobs: flags.Jobs = None,
+    executor: flags.Executor = None,
+    ray_address: flags.RayAddress = "auto",
+    gpus_per_job: flags.GpusPerJob = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many cells of each grid now.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     track: Annotated[str | None, typer.Option(help="As in 'bench run'.")] = None,
@@ -81,17 +87,20 @@ def run(
     }
     folder = str(out or _place(name))
     trackers = [one.strip() for one in (track or "").split(",") if one.strip()]
+    execution = Execution(
+        device, threads, limit, executor=executor, jobs=jobs, ray_address=ray_address, gpus_per_job=gpus_per_job
+    )
     failed = 0
     for entry in paper.grids:
         request, _ = flags.request(_values(entry, given))
-        done = computed(request, folder, Execution(device, threads, limit), dry_run=dry_run, track=trackers)
+        done = computed(request, folder, execution, dry_run=dry_run, track=trackers)
         if done is not None:
             plan, store = done
             records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
             failed += sum(record.status == "failed" for record in records)
     if dry_run:
         return
-    write(_rendered(_beside(paper, Path(folder)), "text"))
+    write(_rendered(_beside(paper, folder), "text"))
     if failed:
         raise typer.Exit(1)
 
@@ -112,16 +121,16 @@ def show(
     write(_rendered(_beside(paper, out or _place(name), required=out is not None), format_))
 
 
-def _place(name: str) -> Path:
-    return Path("results") / "papers" / name
+def _place(name: str) -> str:
+    return f"results/papers/{name}"
 
 
-def _beside(paper: Paper, folder: Path, *, required: bool = True) -> Beside:
+def _beside(paper: Paper, folder: str, *, required: bool = True) -> Beside:
     """The paper beside the folder's records, or alone where no folder was named and none is there."""
     from bench.store import Store
     from reports.papers.beside import beside
 
-    return beside(paper, Store(folder).records() if required or folder.exists() else ())
+    return beside(paper, Store(folder).records() if required or Store.at(folder) else ())
 
 
 def _rendered(found: Beside, format_: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,7 +44,7 @@ def stored(folder: str) -> Store | None:
     """The results folder, or None where there is none yet."""
     from bench.store import Store
 
-    return Store(folder) if (Path(folder) / "results.json").is_file() else None
+    return Store(folder) if Store.at(folder) else None
 
 
 def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from bench.steps import Cut, Evaluate, Score, Train
@@ -34,11 +34,15 @@ class Progress:
             transient=True,
         )
         self._all = self._bars.add_task("training steps", total=steps_left, note="")
-        self._step = self._bars.add_task("", total=None, note="", visible=False)
+        self._steps: dict[int, TaskID] = {}
+        """The bar of each worker."""
+        self._worker: dict[str, int] = {}
+        """Who is at a node, by its key."""
+        self._trained: dict[str, int] = {}
+        """Training steps done at each node."""
+        self._steps_done = 0
         self._cells = 0
         self._cells_left = cells_left
-        self._done_before_node = 0
-        self._node_steps = 0
 
     def __enter__(self) -> Progress:
         self._bars.start()
@@ -49,22 +53,30 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def started(self, node: Node) -> None:
-        self._done_before_node += self._node_steps
-        self._node_steps = 0
+    def started(self, node: Node, worker: int = 0) -> None:
+        self._worker[node.key] = worker
+        if worker not in self._steps:
+            self._steps[worker] = self._bars.add_task("", total=None, note="")
         total = node.train_steps if isinstance(node.step, Train) else None
-        self._bars.reset(self._step, total=total, description=_describe(node), visible=True, note="")
+        self._bars.reset(self._steps[worker], total=total, description=_describe(node), note="")
 
     def trained(self, node: Node, step: int, loss: float) -> None:
         assert isinstance(node.step, Train)
         done = node.train_steps - (node.step.to - step)
-        self._node_steps = done
-        self._bars.update(self._step, completed=done, note=f"loss {loss:.4f}")
-        self._bars.update(self._all, completed=self._done_before_node + done)
+        self._steps_done += done - self._trained.get(node.key, 0)
+        self._trained[node.key] = done
+        self._bars.update(self._steps[self._worker[node.key]], completed=done, note=f"loss {loss:.4f}")
+        self._bars.update(self._all, completed=self._steps_done)
 
     def finished(self, record: Record) -> None:
+        self._tell(record, "")
+
+    def elsewhere(self, record: Record) -> None:
+        self._tell(record, " (by another process)")
+
+    def _tell(self, record: Record, how: str) -> None:
         self._cells += 1
-        self.said(f"[{self._cells}/{self._cells_left}] {_outcome(record)}")
+        self.said(f"[{self._cells}/{self._cells_left}] {_outcome(record)}{how}")
         self._bars.update(self._all, note=f"cell {self._cells} of {self._cells_left}")
 
     def said(self, text: str) -> None:

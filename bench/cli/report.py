@@ -23,7 +23,9 @@ NARROWEST, WIDEST = 100, 160
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A results folder: the --out of a 'bench run'.")] = Path("results"),
+    folder: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="A results folder: the --out of a 'bench run'.")
+    ] = "results",
     format: Annotated[
         str,
         typer.Option(
@@ -52,7 +54,7 @@ def report(
         store = Store(folder)
         records = [*store.records()]
         if not records:
-            raise StoreError("no finished cell yet", where=str(folder), mend="Run 'bench run' with this --out first.")
+            raise StoreError("no finished cell yet", where=folder, mend="Run 'bench run' with this --out first.")
         records = selected(records, task, pruner, dense=summary or format not in PER_CELL)
         made = (summarised if summary else rendered)(store, records, format, None if output else terminal_width())
     if output is None:

@@ -26,9 +26,11 @@ def run(
     request: Request,
     folder: str,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Intra-op threads, recorded: results can differ in the last bits.")
-    ] = None,
+    threads: flags.Threads = None,
+    jobs: flags.Jobs = None,
+    executor: flags.Executor = None,
+    ray_address: flags.RayAddress = "auto",
+    gpus_per_job: flags.GpusPerJob = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many cells now.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
@@ -41,12 +43,19 @@ def run(
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="Of the table.", metavar="|".join(FORMATS))] = "text",
 ) -> None:
-    """Run a grid of pruners on a task and print its table. What is done already is not done again."""
+    """Run a grid of pruners on a task and print its table.
+
+    What is done already is not done again, and what another run on the same folder is at is waited for. With --jobs
+    worker processes share the steps, with --executor ray those of a cluster: the records are the same.
+    """
     from bench.api import Execution, check_measures
 
     check_format(format_)
     measures = check_measures(_names(measure))
-    execution = Execution(device, threads, limit, retry_failed, fail_fast, measures)
+    execution = Execution(
+        device, threads, limit, retry_failed, fail_fast, measures, executor, jobs, ray_address, gpus_per_job
+    )
+    assert execution.kind  # a wrong one is told before anything is planned
     done = computed(request, folder, execution, dry_run=dry_run, track=_names(track))
     if done is not None:
         _print(*done, format_)
@@ -73,7 +82,7 @@ def computed(
     retry, measures = execution.retry_failed, execution.measure
     wanted = pending(plan, store, retry_failed=retry, measure=measures)[: execution.limit]
     progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
-    listener = Tracked(progress, open_trackers(track, store.root))
+    listener = Tracked(progress, open_trackers(track, store.root) if track else {})
     with _stoppable(progress.said) as stopped, closing(listener):
         execute(plan, store, execution, request.dtype, listener, stopped, progress)
     if stopped() and pending(plan, store, measure=measures):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +23,7 @@ HEXADECIMAL = frozenset("0123456789abcdef")
 
 def show(
     name: Annotated[str, typer.Argument(help="A task, pruner, allocation or structure, or the start of a cell's key.")],
-    out: Annotated[Path, typer.Option(help="The results folder that holds the cell.")] = Path("results"),
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The results folder that holds the cell.")] = "results",
     model: Annotated[str | None, typer.Option(help="Of a task: the presets of this model of it.")] = None,
 ) -> None:
     """Show all about a task, a pruner or a cell.
@@ -125,9 +124,9 @@ def _options(presets: Any) -> str:
     return f"options\n{pairs([*told.items()], indent=2)}" if told else ""
 
 
-def found(store: Store, prefix: str, out: Path) -> Record:
+def found(store: Store, prefix: str, out: str) -> Record:
     """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several."""
-    matching = sorted(path.stem for path in (store.root / "records").glob(f"{prefix}*.json"))
+    matching = store.keys(prefix)
     if len(matching) > 1:
         raise UsageError(f"{len(matching)} keys begin with {prefix!r}", where=str(out), mend="Give more of the key.")
     record = store.record(matching[0]) if matching else None

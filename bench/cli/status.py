@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,9 @@ SHOWN_KEY = 12
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="A results folder: the --out of a 'bench run'.")] = Path("results"),
+    folder: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="A results folder: the --out of a 'bench run'.")
+    ] = "results",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show which cells of a folder are done or failed, and why.
@@ -37,6 +38,8 @@ def status(
 
 
 def _status(store: Store, records: list[Record]) -> dict[str, Any]:
+    from bench.leases import Leases
+
     counts = Counter((record.task, record.pruner, record.status) for record in records)
     failed = [record for record in records if record.status != "done"]
     return {
@@ -53,9 +56,10 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
             for task, pruner in sorted({(record.task, record.pruner) for record in records})
         ],
         "failures": [_failure(record) for record in failed],
-        "partial": len([*(store.root / "partial").glob("*.safetensors")]),
+        "running": Leases(store).holders(),
+        "partial": store.partials(),
         "damaged": store.damaged(),
-        "bytes": _bytes(store.root),
+        "bytes": dict(store.storage.sizes()),
     }
 
 
@@ -78,12 +82,6 @@ def _failure(record: Record) -> dict[str, Any]:
     }
 
 
-def _bytes(root: Path) -> dict[str, int]:
-    """Bytes by folder, the files beside the folders left out: they are a few dozen."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
-    return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
-
-
 def _text(found: dict[str, Any]) -> str:
     size = sum(found["bytes"].values())
     taken = ", ".join(f"{name} {human(count)}" for name, count in found["bytes"].items() if count)
@@ -91,6 +89,9 @@ def _text(found: dict[str, Any]) -> str:
         ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed"),
         ("on disk", human(size) + (f" ({taken})" if taken else "")),
     ]
+    if found["running"]:
+        rows = (f"{count} row{'s' if count != 1 else ''} of steps by {who}" for who, count in found["running"].items())
+        facts.append(("running", ", ".join(rows)))
     if found["partial"]:
         count = found["partial"]
         facts.append(("under way", f"{count} unfinished training{'s' if count != 1 else ''}, kept half-way"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.executors.inline import Listener
+    from bench.executors.base import Listener
     from bench.record import Record
     from bench.tree import Node
 
@@ -70,11 +70,15 @@ class Tracked:
         self._listener = listener
         self._trackers = dict(trackers)
 
-    def started(self, node: Node) -> None:
-        self._listener.started(node)
+    def started(self, node: Node, worker: int = 0) -> None:
+        self._listener.started(node, worker)
 
     def trained(self, node: Node, step: int, loss: float) -> None:
         self._listener.trained(node, step, loss)
+
+    def elsewhere(self, record: Record) -> None:
+        """Whichever run computed the cell tells its own trackers."""
+        self._listener.elsewhere(record)
 
     def said(self, text: str) -> None:
         self._listener.said(text)

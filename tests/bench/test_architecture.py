@@ -36,7 +36,8 @@ def files(folder: str) -> list[Path]:
 @pytest.mark.parametrize("folder", ["tasks", "pruners"])
 def test_plug_ins_never_import_the_harness_above_them_nor_each_other(folder: str) -> None:
     other = "pruners" if folder == "tasks" else "tasks"
-    above = ("plan", "tree", "runner", "workbench", "evaluation", "executors", "cli", "api", "export", "rebuild")
+    above = ("plan", "tree", "runner", "workbench", "evaluation", "execution", "executors", "leases", "storage", "cli")
+    above += ("api", "export", "rebuild")
     barred = (*(f"bench.{name}" for name in above), "reports", other)
     assert len(files(folder)) > 3
     for path in files(folder):
@@ -71,6 +72,7 @@ def test_the_harness_names_no_task_and_no_pruner() -> None:
         "from bench import registry; registry.names('tasks'); registry.names('pruners')",
         "from bench.grid import Request; from bench.plan import make; "
         "make(Request(('ag-news',), ('grasp', 'synflow', 'random'), (0.5,)))",
+        "import bench.execution, bench.executors.pool, bench.executors.processes, bench.executors.worker, bench.leases",
     ],
 )
 def test_listing_and_planning_import_nothing_heavy(work: str) -> None:

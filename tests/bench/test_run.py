@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -35,7 +30,7 @@ class Watcher(api.Silent):
         self.trained_steps: dict[str, int] = {}
         self.records: list = []
 
-    def started(self, node) -> None:
+    def started(self, node, worker=0) -> None:
         self.steps[type(node.step).__name__] += 1
 
     def trained(self, node, step, loss) -> None:
@@ -207,34 +202,6 @@ def test_the_dense_path_is_init_train_evaluate(tmp_path: Path) -> None:
     plan = make(request())
     assert [type(step) for step in plan.cells[0].path[:2]] == [Init, Train]
     assert [type(step) for step in plan.cells[1].path[:4]] == [Init, Score, Cut, Train]
-
-
-@pytest.mark.slow
-def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    asked = ["--task", "toy", "--pruner", "random,magnitude,grasp", "--grid", "0.5,0.9", "--seeds", "0-1"]
-    asked += ["--when", "trained", "--threads", "1", "--set", "train.steps=300", "--device", "cpu"]
-
-    def start(out: Path) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "bench", "run", *asked, "--out", str(out)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    began = time.monotonic()
-    whole = start(tmp_path / "whole")
-    assert whole.wait() == 0, whole.stderr.read()
-    took = time.monotonic() - began
-    draw = random.Random(0)
-    for _ in range(10):
-        process = start(tmp_path / "killed")
-        time.sleep(took * draw.uniform(0.3, 0.9))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    last = start(tmp_path / "killed")
-    out, err = last.communicate()
-    assert last.returncode == 0, err
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert "grasp" in out
 
 
 def test_unwritable_and_full_folders_are_one_clear_line(tmp_path: Path, monkeypatch) -> None:
