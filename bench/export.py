@@ -2,6 +2,7 @@
 
     model.safetensors        all tensors, masked weights zero: ``load_state_dict``, and with ``config.json`` beside it
                              ``from_pretrained`` where the model is one of transformers'
+    tokenizer.json, ...      the checkpoint's tokenizer, as its library reads it, where the cell began with a checkpoint
     masks.safetensors        one bit a weight, most significant first; the shapes stand in the metadata
     compressed.safetensors   the compressed form (``bench.measure.size``): its size is the record's ``compressed_bytes``
     compact.safetensors      where units were removed: the smaller model (``bench.compact.load``)
@@ -46,10 +47,15 @@ if TYPE_CHECKING:
     from tasks.base import Task
 
 
-FILES = frozenset(
-    {"model.safetensors", "config.json", "generation_config.json", "masks.safetensors", "compressed.safetensors"}
-    | {"compact.safetensors", "record.json"}
+TOKENIZER_FILES = frozenset(
+    {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json"}
+    | {"vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "source.spm", "target.spm"}
 )
+"""Names under which the tokenizers of transformers save themselves."""
+FILES = TOKENIZER_FILES | {
+    *("model.safetensors", "config.json", "generation_config.json", "masks.safetensors", "compressed.safetensors"),
+    *("compact.safetensors", "record.json"),
+}
 """All that an export may consist of."""
 
 
@@ -160,7 +166,15 @@ def _model_files(bench: Workbench) -> dict[str, bytes]:
         generation = getattr(model, "generation_config", None)
         if generation is not None:
             files["generation_config.json"] = generation.to_json_string().encode()
+        files |= _tokenizer_files(bench.task.task)
     return files
+
+
+def _tokenizer_files(task: Task) -> dict[str, bytes]:
+    checkpoint = getattr(task, "checkpoint", lambda: None)()
+    if checkpoint is None:
+        return {}
+    return {path.name: path.read_bytes() for path in checkpoint.folder.iterdir() if path.name in TOKENIZER_FILES}
 
 
 def _mask_files(bench: Workbench, state: State) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ Imports no torch: planning, and finding that all is done, take a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 
 from bench import registry
@@ -42,10 +42,11 @@ def make(request: Request) -> Plan:
     for structure in dict.fromkeys(pruner.structure for pruner in pruners):
         for task in tasks:
             check_task(registry.structure(structure), task.task)
+    outlines = [_outlines(task, pruners, request.sparsities) for task in tasks]
     for seed in request.seeds:
-        for task in tasks:
+        for task, drawn in zip(tasks, outlines, strict=True):
             root = root_of(task, seed, request.dtype)
-            cells += [(root, cell) for cell in _cells(task, seed, root, pruners, request.sparsities)]
+            cells += [(root, replace(cell, key=keys(root, cell.path)[-1], seed=seed)) for cell in drawn]
     return replace(of_cells(cells), request=request)
 
 
@@ -172,11 +173,10 @@ REFERENCE = Pruner(DENSE, criterion="", recipe=_dense, allocation="", structure=
 """What every task's table starts with."""
 
 
-def _cells(
-    task: OpenTask, seed: int, root: str, pruners: Sequence[Pruner], sparsities: Sequence[float]
-) -> Iterator[Cell]:
-    """The dense cell, then each pruner at each of its targets."""
+def _outlines(task: OpenTask, pruners: Sequence[Pruner], sparsities: Sequence[float]) -> list[Cell]:
+    """The cells of any seed, without key and seed: the dense one, then each pruner at each of its targets."""
     evaluate = Evaluate(options=tuple(sorted(task.task.evaluation_options().items())))
+    drawn = []
     for pruner in (REFERENCE, *pruners):
         targets: Sequence[float] = (0.0,) if pruner is REFERENCE else sparsities
         if pruner.counts_iterations:
@@ -185,7 +185,8 @@ def _cells(
         for target in targets:
             path = (Init(), *pruner.recipe(pruner, target, task.budget), evaluate)
             asked, iteration = (None, int(target)) if pruner.counts_iterations else (target, None)
-            yield Cell(keys(root, path)[-1], task, pruner, variant, asked, iteration, seed, path)
+            drawn.append(Cell("", task, pruner, variant, asked, iteration, 0, path))
+    return drawn
 
 
 def _variant(pruner: Pruner) -> str:

@@ -67,8 +67,15 @@ def source(group: str, name: str) -> str:
 def suggestion(name: str, known: Sequence[str]) -> str:
     """``Did you mean 'grasp'?`` where something is near, else the list of what there is."""
     spelled = {candidate.lower(): candidate for candidate in reversed(known)}  # the papers write GraSP and SynFlow
-    near = difflib.get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), list(spelled), n=2, cutoff=0.5)
+    if len(near) == 2 and not _much_nearer(name.lower(), *near):
+        return f"Did you mean {spelled[near[0]]!r} or {spelled[near[1]]!r}?"
     return f"Did you mean {spelled[near[0]]!r}?" if near else f"There is: {', '.join(known) or 'none'}."
+
+
+def _much_nearer(name: str, first: str, second: str) -> bool:
+    one, other = (difflib.SequenceMatcher(None, name, candidate).ratio() for candidate in (first, second))
+    return one > other + 0.1
 
 
 def registered(group: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,13 +50,21 @@ def _value(settings: DataclassInstance, field: str, text: str, name: str) -> Any
     """``text`` as a value of ``field``."""
     known = typing.get_type_hints(type(settings))
     if field not in {entry.name for entry in fields(settings)}:
-        raise UsageError("no such setting", where=f"--set {name}={text}", mend=suggestion(field, list(known)))
+        raise UsageError("no such setting", where=f"--set {name}={text}", mend=_known(field, name, list(known)))
     try:
         return _read(known[field], text)
     except ValueError as error:
         raise UsageError(
             str(error), where=f"--set {name}={text}", mend=f"The present value is {getattr(settings, field)!r}."
         ) from error
+
+
+def _known(field: str, name: str, known: Sequence[str]) -> str:
+    """What could have been meant; where nothing is near an option's name, the other kinds of settings as well."""
+    mend = suggestion(field, known)
+    if name != field or mend.startswith("Did"):
+        return mend
+    return f"{mend} Beside these: train.X and recover.X, score_batches, score_batch_size, TASK.X, PRUNER.X."
 
 
 def _read(kind: Any, text: str) -> Any:

@@ -273,5 +273,16 @@ def keys(root: str, path: Sequence[Step]) -> list[str]:
         continues = isinstance(step, Train) and isinstance(previous, Train) and continued(previous, step)
         if not continues:
             before_training = found[-1] if found else root
-        found.append(hashlib.sha256(f"{before_training}\n{canonical(describe(step))}".encode()).hexdigest())
+        found.append(hashlib.sha256(f"{before_training}\n{text(step)}".encode()).hexdigest())
     return found
+
+
+def text(step: Step) -> str:
+    """The step's canonical JSON, made once an object: one path serves all seeds of a grid.
+
+    By the object and not by equal ones: 1 and 1.0 are equal and differ in JSON.
+    """
+    known: str | None = step.__dict__.get("_text")
+    if known is None:
+        known = step.__dict__["_text"] = canonical(describe(step))
+    return known

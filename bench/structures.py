@@ -44,11 +44,11 @@ def check_task(structure: Structure, task: Task) -> None:
         raise _nothing_offered(task, structure.kind)  # type: ignore[attr-defined]
 
 
-def _nothing_offered(task: Task, kind: str) -> UsageError:
+def _nothing_offered(task: Task, kind: str, instead: Sequence[str] = ()) -> UsageError:
     return UsageError(
         f"the task's model offers no {kind} that can be removed",
         where=f"{task.name}, --structure {kind}",
-        mend="Give --structure weights or N:M (2:4).",
+        mend=f"Give --structure {', '.join([*instead, 'weights'])} or N:M (2:4).",
     )
 
 
@@ -68,7 +68,8 @@ def bind(structure: Structure, task: Task, model: nn.Module, prunable: Sequence[
         and not any(part.parameter in barred for part in coupling.slices)
     ]
     if not found:
-        raise _nothing_offered(task, kind)
+        others = {coupling.kind for coupling in couplings(task, model)} - {kind}
+        raise _nothing_offered(task, kind, sorted(others))
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     bound: Structure = among(found, shapes, prunable)
     return bound

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.checkpoints import Checkpoint
 from bench.grid import Request
-from bench.steps import Evaluate, Path, Score, Step, Train, canonical, continued, describe, keys, stretches
+from bench.steps import Evaluate, Path, Score, Step, Train, continued, keys, stretches, text
 from pruners.base import Budget, Pruner
 from tasks.base import LATER, Preset, Task
 
@@ -213,7 +213,17 @@ def _places(root: str, cell: Cell) -> Iterator[tuple[str, str, Step]]:
 
 def _training(step: Train) -> str:
     """What two stretches of one training share."""
-    return canonical(describe(replace(step, to=0)))
+    return text(_stretch(step, 0))
+
+
+def _stretch(step: Train, to: int) -> Train:
+    """The same training up to ``to``, made once a step object, which all seeds of a grid share."""
+    if to == step.to:
+        return step
+    known: dict[int, Train] = step.__dict__.setdefault("_stretches", {})
+    if to not in known:
+        known[to] = replace(step, to=to)
+    return known[to]
 
 
 def _chain(nodes: dict[str, Node], base: str, step: Train, stops: Sequence[int]) -> None:
@@ -222,7 +232,7 @@ def _chain(nodes: dict[str, Node], base: str, step: Train, stops: Sequence[int])
     for stop in stops:
         if stop > step.to:
             break
-        part = replace(step, to=stop)
+        part = _stretch(step, stop)
         key = keys(base, [part])[0]
         if key not in nodes:
             _add(nodes, Node(key, part, parent))

@@ -68,7 +68,7 @@ def _tests(table: Table) -> list[str]:
         over = "per-example values; it speaks for this one seed"
     return [
         f"*: differs from dense, p ≤ {LEVEL:g} in a paired t test over {over}; Holm's correction for the "
-        f"{len(tested)} tests of the table. No star is no evidence, not equality."
+        f"{len(tested)} {'test' if len(tested) == 1 else 'tests'} of the table. No star is no evidence, not equality."
     ]
 
 

@@ -192,17 +192,27 @@ def _metrics(records: Sequence[Record]) -> tuple[MetricInfo, ...]:
 def _baselines(
     cells: Sequence[Placed], settings: Mapping[identity.Facts, str], references: Sequence[Mapping[str, Any]]
 ) -> Iterable[Baseline]:
+    """One row a baseline and value: what is the same for several settings stands once, and names them only where
+    another value stands beside it."""
     first = cells[0].record
+    found: list[tuple[Baseline, list[str]]] = []
     for reference in references:
         if reference.get("task") != first.task or reference.get("data_digest") != first.data.get("digest"):
             continue
-        matching = [cell for cell in cells if _concerns(reference, cell.record)]
-        labels = sorted({settings[cell.setting] for cell in matching})
-        if not matching:
+        labels = sorted({settings[cell.setting] for cell in cells if _concerns(reference, cell.record)})
+        if not labels:
             continue
-        aside = f" [{labels[0]}]" if len(labels) == 1 and labels[0] else ""
         for entry in reference.get("references", ()):
-            yield Baseline(f"{entry['name']}{aside}", entry["metrics"], entry.get("note", ""))
+            baseline = Baseline(entry["name"], entry["metrics"], entry.get("note", ""))
+            equal = next((known for one, known in found if one == baseline), None)
+            if equal is None:
+                found.append((baseline, [*labels]))
+            else:
+                equal += labels
+    names = [baseline.label for baseline, _ in found]
+    for baseline, labels in found:
+        aside = "; ".join(sorted(filter(None, labels))) if names.count(baseline.label) > 1 else ""
+        yield replace(baseline, label=f"{baseline.label} [{aside}]") if aside else baseline
 
 
 def _concerns(reference: Mapping[str, Any], record: Record) -> bool:

@@ -23,6 +23,15 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """A way to split texts."""
+
+    name: str
+    """By which the cache knows it: another way, another name."""
+    of: Callable[[str], list[str]]
+
+
+@dataclass(frozen=True)
 class Tokenized:
     """What of a corpus a model sees."""
 
@@ -38,14 +47,16 @@ def tokenize(
     counted: str = "train",
     min_frequency: int = 1,
     specials: Sequence[str] = (UNKNOWN,),
+    tokens: Tokens | None = None,
 ) -> Tokenized:
-    """The texts of each split as ``basic_english`` ids. The vocabulary is that of the split ``counted``.
+    """The texts of each split as ids of their ``tokens`` (``basic_english``). The vocabulary is that of ``counted``.
 
     ``digest`` identifies the texts (a data digest, and the language where there are several): vocabulary and ids are
     kept in the cache under it.
     """
+    tokens = tokens or basic()
     made_from = {
-        "tokens": "basic_english",
+        "tokens": tokens.name,
         "version": VERSION,
         "texts": digest,
         "splits": list(texts),
@@ -53,7 +64,7 @@ def tokenize(
         "min_frequency": min_frequency,
         "specials": list(specials),
     }
-    found = arrays(made_from, lambda: _made(texts, counted, min_frequency, specials))
+    found = arrays(made_from, lambda: _made(texts, tokens.of, counted, min_frequency, specials))
     words = found["vocabulary"].tobytes().decode().split("\n")
     rows = {split: TokenRows(*(np.asarray(found[f"{split}.{part}"]) for part in _PARTS)) for split in texts}
     return Tokenized(Vocabulary(tuple(words)), rows)
@@ -62,8 +73,13 @@ def tokenize(
 _PARTS = ("tokens", "offsets")
 
 
-def _made(texts: Mapping[str, Sequence[str]], counted: str, min_frequency: int, specials: Sequence[str]) -> Arrays:
-    split_up = tokenizer()
+def _made(
+    texts: Mapping[str, Sequence[str]],
+    split_up: Callable[[str], list[str]],
+    counted: str,
+    min_frequency: int,
+    specials: Sequence[str],
+) -> Arrays:
     vocabulary = vocabulary_of(map(split_up, texts[counted]), min_frequency=min_frequency, specials=specials)
     made = {"vocabulary": np.frombuffer("\n".join(vocabulary.tokens).encode(), dtype=np.uint8)}
     for split, rows in texts.items():
@@ -72,10 +88,12 @@ def _made(texts: Mapping[str, Sequence[str]], counted: str, min_frequency: int, 
     return made
 
 
-def tokenizer() -> Callable[[str], list[str]]:
+def basic() -> Tokens:
     """``basic_english``: torchtext's where it imports."""
     library = _torchtext()
-    return basic_english if library is None else library.data.utils.get_tokenizer("basic_english")
+    return Tokens(
+        "basic_english", basic_english if library is None else library.data.utils.get_tokenizer("basic_english")
+    )
 
 
 def vocabulary_of(

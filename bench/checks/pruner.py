@@ -12,7 +12,9 @@ import torch
 
 from bench import registry
 from bench.checks.finding import Finding, examine, require
+from bench.checks.learner import check_learner
 from bench.checks.model import require_unchanged, snapshot
+from bench.checks.rule import check_rule
 from bench.checks.toys import TOYS, Toy, view_of
 from bench.counts import kept
 from bench.errors import CellError
@@ -50,7 +52,7 @@ def check_pruner(plug_in: str | Pruner | type[Criterion]) -> list[Finding]:
     findings.append(examine("its path begins, cuts to the target and ends as a path does", lambda: _shape(pruner)))
     findings.append(examine("its path is the same each time, and each target has its own", lambda: _keys(paths)))
     if findings[-2].ok and not any(isinstance(step, Score) for path in paths() for step in path):
-        return findings  # its scores are no criterion's
+        return [*findings, *check_learner(paths()), *check_rule(paths())]  # its scores are no criterion's
     criterion = partial(registry.criterion, pruner.criterion) if isinstance(found, Pruner) else found
     return [*findings, *(finding for toy in TOYS for finding in _on(toy, criterion)), _data(criterion)]
 

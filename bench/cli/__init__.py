@@ -41,8 +41,21 @@ app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"prunebench {version('prunebench')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Stands anywhere.")] = False) -> None:
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Stands anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """One benchmark for neural-network pruning: every task, every pruner, one table."""
 
 

@@ -48,9 +48,11 @@ Exclude = Annotated[
     str | None, typer.Option("--exclude", help="Parameters not to prune: name patterns, comma-separated.")
 ]
 Rewind = Annotated[
-    int | None, typer.Option("--rewind", help="imp: the step that weights and learning rate go back to.")
+    int | None, typer.Option("--rewind", min=0, help="imp: the step that weights and learning rate go back to.")
 ]
-ScoreAfter = Annotated[int | None, typer.Option("--score-after", help="At init: train this many steps before scoring.")]
+ScoreAfter = Annotated[
+    int | None, typer.Option("--score-after", min=0, help="At init: train this many steps before scoring.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
@@ -154,7 +156,10 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
     settings, pruner_settings = split_settings({**settings, **parse_settings(values.get("set_") or ())})
     if values.get("recover") is not None:
         _check_recovers(_names(values["pruner"]), values.get("when"))
-    pruner_settings |= {name: str(values[name]) for name in ("rewind", "score_after") if values.get(name) is not None}
+    for name in ("rewind", "score_after"):
+        if values.get(name) is not None:
+            _check_said_once(name, pruner_settings)
+            pruner_settings[name] = str(values[name])
     return (
         Request(
             tasks=_names(values["task"]),
@@ -174,6 +179,13 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         ),
         values.get("out", "results"),
     )
+
+
+def _check_said_once(name: str, settings: Mapping[str, str]) -> None:
+    for setting in settings:
+        if setting.rpartition(".")[2] == name:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError("is given by --set as well", where=flag, mend=f"Leave out {flag} or --set {setting}.")
 
 
 def _check_recovers(pruners: Sequence[str], when: str | None) -> None:

@@ -12,7 +12,7 @@ from bench.cli import flags
 from bench.cli.chains import chain_from, line
 from bench.cli.output import write, write_json
 from bench.grid import Request
-from bench.steps import Train
+from bench.steps import Cut, Train
 
 if TYPE_CHECKING:
     from bench.store import Store
@@ -113,11 +113,21 @@ def remarks(plan: Plan, request: Request) -> list[str]:
         f"{pruner.options.iterations} is."
         for name, pruner in sorted(counted.items())
     ]
+    found += list(dict.fromkeys(said for cell in plan.cells if (said := _crowded(cell))))
     if any(name.startswith("recover.") for name in request.settings):
         recovering = {cell.pruner.name for cell in plan.cells if _recovers(cell)}
         alone = {cell.pruner.name for cell in plan.cells if cell.target} - recovering
         found += [f"{name} has no recovery of its own: --recover is not for it." for name in sorted(alone)]
     return found
+
+
+def _crowded(cell: Cell) -> str:
+    """What there is to say where a schedule has room for fewer cuts than the pruner's ``cuts`` asks for."""
+    asked = getattr(cell.pruner.options, "cuts", None)
+    made = sum(isinstance(step, Cut) for step in cell.path)
+    if asked is None or not cell.target or made >= asked:
+        return ""
+    return f"{cell.pruner.name} cuts {made} times, not {asked}: its schedule has room for no more; give it more steps."
 
 
 def _recovers(cell: Cell) -> bool:

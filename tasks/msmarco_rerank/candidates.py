@@ -14,8 +14,6 @@ from tasks.msmarco_rerank.corpus import Corpus, Judged
 
 VERSION = 1
 """Raised when the same data would give others: they lie in a cache."""
-CHUNK = 64
-"""Queries whose scores for the whole collection are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +58,11 @@ class Searcher:
         made_from = {"bm25": VERSION, "data": self.digest, "queries": what, "depth": depth, "k1": bm25.K1, "b": bm25.B}
 
         def search() -> dict[str, np.ndarray]:
-            found = ranking.joined(
-                [self._ranked(queries[first : first + CHUNK], depth) for first in range(0, len(queries), CHUNK)]
-            )
+            found = self._index.best(queries, depth)
             return {"passages": found.documents, "scores": found.scores}
 
         kept = arrays(made_from, search)
         return Pool(kept["passages"], kept["scores"])
-
-    def _ranked(self, queries: Sequence[str], depth: int) -> ranking.Ranking:
-        scores = np.stack([self._index.scores(query) for query in queries])
-        return ranking.rank(np.where(scores > 0, scores, -np.inf), depth)
 
 
 def to_evaluate(searcher: Searcher, judged: Judged) -> Pool:

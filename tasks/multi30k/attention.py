@@ -1,4 +1,4 @@
-"""Attention over stored keys and values, in plain products.
+"""Attention over stored keys and values: in plain products where derivatives are wanted, fused where none are.
 
 The fused kernels have no second derivative on the CPU, and GraSP needs one. Queries, keys and values have a weight
 matrix each, ``q_proj``, ``k_proj``, ``v_proj``, so that each can be pruned, and its heads removed, by name.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each of shape (rows, heads, positions, width of a head)."""
@@ -33,6 +34,15 @@ class Attention(nn.Module):
         """Keys and values of ``states``, shape (rows, positions, d); contiguous, or each product would copy them."""
         return self._apart(self.k_proj(states)).contiguous(), self._apart(self.v_proj(states)).contiguous()
 
+    def _found(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        if not (self.training or torch.is_grad_enabled()):
+            return functional.scaled_dot_product_attention(queries, keys, values, bias)
+        scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(2, 3)
+        if bias is not None:
+            scores = scores + bias
+        found: Tensor = self.dropout(scores.softmax(-1)) @ values
+        return found
+
     def forward(self, states: Tensor, keys_values: KeysValues, bias: Tensor | None) -> Tensor:
         """What the positions of ``states``, shape (rows, queries, d), find, in the same shape.
 
@@ -40,14 +50,11 @@ class Attention(nn.Module):
         broadcast to (rows, heads, queries, keys), is minus infinity where a key is not to be seen.
         """
         keys, values = keys_values
-        queries = self._apart(self.q_proj(states) * (self.q_proj.out_features // self.heads) ** -0.5)
+        queries = self._apart(self.q_proj(states))
         beams = len(queries) // len(keys)
         if beams > 1:  # one query each: the beams of a sentence stand as its queries
             queries = queries.reshape(len(keys), beams, *queries.shape[1::2]).transpose(1, 2)
-        scores = queries @ keys.transpose(2, 3)
-        if bias is not None:
-            scores = scores + bias
-        found = self.dropout(scores.softmax(-1)) @ values
+        found = self._found(queries, keys, values, bias)
         joined = found.transpose(1, 2).flatten(2)
         output: Tensor = self.out_proj(joined.flatten(0, 1).unsqueeze(1) if beams > 1 else joined)
         return output

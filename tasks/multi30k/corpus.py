@@ -1,21 +1,17 @@
-"""Sentence pairs as ids: vocabularies from the training split, rows of every split, kept in the cache."""
+"""Sentence pairs as ids: a vocabulary for each language, rows of every split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench import derived
 from tasks.multi30k.options import Multi30kOptions
 from tasks.multi30k.reader import SPLITS, Pairs
 from tasks.multi30k.tokens import SPECIALS, words
-from tasks.text import TokenRows, Vocabulary, basic_english, build_vocabulary, encode
-
-VERSION = 1
-"""Raised when the same options would give other ids."""
-SIDES = ("source", "target")
+from tasks.text import TokenRows, Vocabulary
+from tasks.tokenized import Tokens, basic, tokenize
 
 
 @dataclass(frozen=True)
@@ -28,49 +24,29 @@ class Corpus:
     """Split to its source and target rows."""
 
 
-def tokenizer(options: Multi30kOptions) -> Callable[[str], list[str]]:
-    """Text to tokens under these options."""
+def tokens(options: Multi30kOptions) -> Tokens:
+    """How texts are split under these options."""
     if options.tokens == "basic_english":  # which lower-cases by itself
-        return basic_english
-    return (lambda text: words(text.lower())) if options.lower_case else words
+        return basic()
+    if options.lower_case:
+        return Tokens("multi30k words, lower case", lambda text: words(text.lower()))
+    return Tokens("multi30k words", words)
 
 
 def corpus(pairs: Mapping[str, Pairs], digest: str, options: Multi30kOptions) -> Corpus:
     """The pairs of every split in ids; from the cache where these data were met before under these options."""
-    asked = {
-        "what": "multi30k",
-        "version": VERSION,
-        "data": digest,
-        "tokens": options.tokens,
-        "lower_case": options.lower_case,
-        "min_frequency": options.min_frequency,
-    }
-    arrays = derived.arrays(asked, lambda: _arrays(pairs, options))
-    rows = {
-        split: tuple(TokenRows(*(arrays[f"{split}-{side}-{part}"] for part in ("tokens", "offsets"))) for side in SIDES)
-        for split in SPLITS
-    }
-    source, target = (_vocabulary(arrays[f"{side}-vocabulary"]) for side in SIDES)
-    return Corpus(source, target, {split: (left, right) for split, (left, right) in rows.items()})
-
-
-def _arrays(pairs: Mapping[str, Pairs], options: Multi30kOptions) -> dict[str, np.ndarray]:
-    tokens = tokenizer(options)
-    found: dict[str, np.ndarray] = {}
-    for side in SIDES:
-        texts: dict[str, Sequence[list[str]]] = {
-            split: [tokens(text) for text in getattr(pairs[split], side)] for split in SPLITS
-        }
-        vocabulary = build_vocabulary(texts["train"], min_frequency=options.min_frequency, specials=SPECIALS)
-        found[f"{side}-vocabulary"] = np.frombuffer("\n".join(vocabulary.tokens).encode(), dtype=np.uint8)
-        for split in SPLITS:
-            rows = encode(texts[split], vocabulary)
-            found[f"{split}-{side}-tokens"], found[f"{split}-{side}-offsets"] = rows.tokens, rows.offsets
-    return found
-
-
-def _vocabulary(array: np.ndarray) -> Vocabulary:
-    return Vocabulary(tuple(array.tobytes().decode().split("\n")))
+    source, target = (
+        tokenize(
+            {split: getattr(pairs[split], side) for split in SPLITS},
+            digest=f"{digest} {side}",
+            min_frequency=options.min_frequency,
+            specials=SPECIALS,
+            tokens=tokens(options),
+        )
+        for side in ("source", "target")
+    )
+    rows = {split: (source.rows[split], target.rows[split]) for split in SPLITS}
+    return Corpus(source.vocabulary, target.vocabulary, rows)
 
 
 def cut(rows: TokenRows, most: int) -> TokenRows:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tasks.multi30k.scratch import Scratch
 
 OFFICIAL = {"train": 29_000, "val": 1_014, "test": 1_000}
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 128
 EXAMPLE_TOKENS = 15
 """Length of ``example()``, marks included: a sentence of the official test split has 12.9 words."""
 BLEU = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from bench.errors import DataError, UsageError
 from bench.grid import Request
 from bench.plan import make
-from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, stretches
+from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, keys, stretches
 from bench.tree import Node, tree_of
 from pruners.base import Budget, Pruner
 
@@ -84,7 +85,8 @@ def test_training_to_a_point_and_beyond_is_one_chain(monkeypatch) -> None:
     )
     pruners = [Pruner("early", "magnitude", early), Pruner("late", "magnitude", late)]
     monkeypatch.setattr(planning, "_variant", lambda pruner: "")
-    cells = list(planning._cells(budget_task, 0, "root", pruners, (0.5,)))
+    drawn = planning._outlines(budget_task, pruners, (0.5,))
+    cells = [replace(cell, key=keys("root", cell.path)[-1]) for cell in drawn]
     tree = tree_of("root", cells)
     trains = [node for node in tree.walk() if isinstance(node.step, Train)]
     # 0-30-60 in one chain, then to the dense model's end, and on to it from each of the two cuts.

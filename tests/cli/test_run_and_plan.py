@@ -145,6 +145,13 @@ BAD = [
     (["run", "--task", "toy", "--pruner", "snip", "--threads", "0"], "--threads"),
     (["run", "--task", "toy", "--pruner", "snip", "--set", "width"], "is not NAME=VALUE"),
     (["run", "--task", "toy", "--pruner", "snip", "--set", "wdth=3"], "Did you mean 'width'?"),
+    (["run", "--task", "toy", "--pruner", "snip", "--set", "zzzz=3"], "Beside these: train.X and recover.X"),
+    (["run", "--task", "toy", "--pruner", "spin"], "'snip'?"),
+    (["run", "--task", "toy", "--pruner", "imp", "--rewind", "-1"], "'--rewind'"),
+    (
+        ["run", "--task", "toy", "--pruner", "imp", "--rewind", "3", "--set", "imp.rewind=5"],
+        "--rewind: is given by --set as well. Leave out --rewind or --set imp.rewind.",
+    ),
     (["run", "--task", "toy", "--pruner", "snip", "--config", "no.toml"], "--config no.toml: cannot be read"),
     (["run", "--task", "toy", "--pruner", "snip", "--data", "no-such-folder"], "no such folder"),
     (["run", "--task", "toy", "--pruner", "snip", "--grd", "0.5"], "--grd"),
@@ -196,7 +203,8 @@ def test_folders_that_cannot_hold_results_are_left_alone(tmp_path: Path, capsys)
 
 def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--when", "trained", "--recover", "3", "--data", "sample"]
-    assert main(["plan", *SMALL, "--pruner", "wanda,magnitude,sap", *asked]) == 0
+    assert main(["plan", *SMALL, "--pruner", "wanda,magnitude,sap,gmp", *asked]) == 0
     shown = capsys.readouterr().out
     assert "wanda has no recovery of its own" in shown and "magnitude has no recovery" not in shown
     assert "sap finds its own sparsities" in shown
+    assert "gmp cuts 2 times, not 10" in shown

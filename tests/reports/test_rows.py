@@ -187,6 +187,19 @@ def test_baselines_join_the_table_of_their_data_and_options():
     assert len(tables(records, [{**reference, "options": {"sizes": [8, 4]}}])[0].baselines) == 1
 
 
+def test_a_baseline_stands_once_unless_settings_give_it_several_values():
+    def measured(size: int, accuracy: float) -> dict:
+        entry = {"name": "BM25", "metrics": {"accuracy": accuracy}}
+        shared = {"task": "toy-news", "data_digest": "ab" * 32, "options": {"size": size}}
+        return {**shared, "references": [entry, {"name": "chance", "metrics": {"accuracy": 0.1}}]}
+
+    records = [make_record(options={"size": size}) for size in (1, 2, 3)]
+    (alike,) = tables(records, [measured(size, 0.5) for size in (1, 2, 3)])
+    assert [b.label for b in alike.baselines] == ["BM25", "chance"]
+    (apart,) = tables(records, [measured(1, 0.5), measured(2, 0.4), measured(3, 0.5)])
+    assert [b.label for b in apart.baselines] == ["BM25 [size=1; size=3]", "chance", "BM25 [size=2]"]
+
+
 @pytest.mark.parametrize(
     ("accuracy", "floor", "informative"),
     [

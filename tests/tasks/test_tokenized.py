@@ -77,7 +77,7 @@ def test_torchtext_is_used_where_it_imports(monkeypatch: pytest.MonkeyPatch) -> 
     for name, module in parts.items():
         monkeypatch.setitem(sys.modules, f"torchtext{name}", module)
     assert tokenized.provider() == "torchtext 0.18.0"
-    assert tokenized.tokenizer() is basic_english
+    assert tokenized.basic().of is basic_english
     found = tokenized.tokenize(TEXTS, digest="a")
     own = build_vocabulary(map(basic_english, TEXTS["train"]))
     assert found.vocabulary == own
@@ -89,4 +89,4 @@ def test_one_that_does_not_import_is_done_without(body: str, tmp_path: Path, mon
     (tmp_path / "torchtext.py").write_text(body)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert tokenized.provider() == "prunebench"
-    assert tokenized.tokenizer() is basic_english
+    assert tokenized.basic().of is basic_english

@@ -71,8 +71,8 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("structure", ["weights", "heads"])
 def test_a_pruned_checkpoint_is_exported_as_one(checkpoint: Path, tmp_path: Path, structure: str) -> None:
-    """Its output layer is tied to the embeddings, in what is saved and in what is loaded."""
-    from transformers import T5ForConditionalGeneration
+    """Its output layer is tied to the embeddings, as saved and as loaded, and its tokenizer is there."""
+    from transformers import AutoTokenizer, T5ForConditionalGeneration
 
     import bench
     from bench.api import Silent
@@ -85,6 +85,8 @@ def test_a_pruned_checkpoint_is_exported_as_one(checkpoint: Path, tmp_path: Path
     export(Store(tmp_path / "out"), record, tmp_path / "to", Silent(), model=str(checkpoint))
     model = T5ForConditionalGeneration.from_pretrained(tmp_path / "to", attn_implementation="eager").eval()
     assert model.lm_head.weight is model.shared.weight
+    given, there = (AutoTokenizer.from_pretrained(folder) for folder in (checkpoint, tmp_path / "to"))
+    assert there("where 7 b.")["input_ids"] == given("where 7 b.")["input_ids"] != []
     assert record.model == record.options["model"] == checkpoint.name, "no folder of this machine"
     task = MsMarcoDsi(sample(), type(TINY)(**{**record.options, "model": str(checkpoint)}))
     with torch.no_grad():

@@ -166,11 +166,11 @@ def test_lines_beyond_the_maximum_are_cut_and_counted() -> None:
 
 
 def test_tokens_come_from_the_cache_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.multi30k import corpus
+    from tasks import tokenized
 
     options = replace(SMOKE.options, min_frequency=3)
     (first,) = given(options=options).batches("test", seed=0, size=3)
-    monkeypatch.setattr(corpus, "_arrays", None)
+    monkeypatch.setattr(tokenized, "_made", None)
     (second,) = given(options=options).batches("test", seed=0, size=3)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
