@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -22,6 +22,8 @@ from bench.record import SCHEMA, Failure, Layer, Record
 
 LEAST = 200
 """Records from which on a ledger is worth its file."""
+AT_ONCE = 5_000
+"""Rows read or written at a time: nobody is kept waiting for long."""
 PATIENCE = 2.0
 """Seconds to wait for another process that writes."""
 
@@ -31,6 +33,7 @@ NAMES = tuple(entry.name for entry in fields(Record))
 _SHARED = tuple(place for place, name in enumerate(NAMES) if name in SHARED)
 _LAYERS, _FAILURE = NAMES.index("layers"), NAMES.index("failure")
 _LAYOUT = hashlib.sha256(repr((SCHEMA, NAMES, [entry.name for entry in fields(Layer)])).encode()).hexdigest()[:8]
+_KEEP = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS folder (path TEXT);
 CREATE TABLE IF NOT EXISTS parts (id TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID;
@@ -63,10 +66,13 @@ class Ledger:
                 record = read(key)
                 if record is not None:
                     new.append((key, stamps[key], record.status, self._packed(record)))
+                    record = self._unpacked(new[-1][3])  # the same, but what it shares is held once
+                if len(new) >= AT_ONCE:
+                    self._write(_KEEP, new)
+                    new.clear()
             if record is not None:
                 yield record
-        known.close()
-        self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", new)
+        self._write(_KEEP, new)
 
     def statuses(self, stamps: Mapping[str, str], read: Callable[[str], Record | None]) -> dict[str, str]:
         """``done`` or ``failed`` for each of these keys that has a record; no more of those known is looked at."""
@@ -128,21 +134,31 @@ class Ledger:
     # The file
 
     def _rows(self, table: str, columns: str) -> Generator[tuple[Any, ...], None, None]:
-        """The rows of a table in the order of their keys; of a ledger that is damaged, which is removed, those before."""
+        """The rows of a table in the order of their keys, as far as the ledger is whole: a damaged one is removed."""
         if not self.path.is_file():
             return
+        last = ""
         try:
-            with closing(self._connected()) as ledger:
-                self._parts |= {
-                    digest: json.loads(text) for digest, text in ledger.execute("SELECT id, text FROM parts")
-                }
-                yield from ledger.execute(f"SELECT {columns} FROM {table} ORDER BY key")
+            while True:
+                with closing(self._connected()) as ledger:
+                    self._parts |= {
+                        digest: json.loads(text)
+                        for digest, text in ledger.execute("SELECT id, text FROM parts")
+                        if digest not in self._parts
+                    }
+                    page = ledger.execute(
+                        f"SELECT {columns} FROM {table} WHERE key > ? ORDER BY key LIMIT ?", (last, AT_ONCE)
+                    ).fetchall()
+                yield from page
+                if len(page) < AT_ONCE:
+                    return
+                last = page[-1][0]
         except sqlite3.OperationalError:  # another process writes
             return
         except (sqlite3.Error, ValueError):
             self._forget()
 
-    def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
+    def _write(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
         if not rows:
             return
         try:
