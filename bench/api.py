@@ -139,7 +139,8 @@ def result(plan: Plan, store: Store) -> Result:
     from reports.evidence import stored
     from reports.rows import tables
 
-    records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
+    found = {record.key: record for record in store.records([cell.key for cell in plan.cells])}
+    records = [found[cell.key] for cell in plan.cells if cell.key in found]
     return Result(records, tables(records, store.references(), stored(store)))
 
 

@@ -71,24 +71,32 @@ class Execution:
 def pending(plan: Plan, store: Store, *, retry_failed: bool = False, measure: Sequence[str] = ()) -> list[str]:
     """Keys of the cells that have no record yet, or only a failed one where those are to be tried again, or lack one of
     the measurements asked for."""
-    failed = _failed(plan, store) if retry_failed else frozenset()
-    return [cell.key for cell in plan.cells if cell.key in failed or not _has(store, cell.key, measure, whole=True)]
+    keys = [cell.key for cell in plan.cells]
+    statuses = store.statuses(keys)
+
+    def complete(key: str) -> bool:
+        if statuses.get(key) == "failed":
+            return not retry_failed
+        return key in statuses and _measured(store, key, measure)
+
+    return [key for key in keys if not complete(key)]
 
 
 def _failed(plan: Plan, store: Store) -> frozenset[str]:
-    records = (store.record(cell.key) for cell in plan.cells)
-    return frozenset(record.key for record in records if record is not None and record.status == "failed")
+    statuses = store.statuses([cell.key for cell in plan.cells])
+    return frozenset(key for key, status in statuses.items() if status == "failed")
 
 
-def _has(store: Store, key: str, measure: Sequence[str], *, whole: bool = False) -> bool:
-    """Whether a cell has its record, and where it is done the measurements too. ``whole``: the record is read, so that
-    a damaged one counts for nothing."""
-    if not measure and not whole:
+def _has(store: Store, key: str, measure: Sequence[str]) -> bool:
+    """Whether a cell has its record, and where it is done the measurements too."""
+    if not measure:
         return store.has_record(key)
     record = store.record(key)
-    if record is None or record.status == "failed":
-        return record is not None
-    return not set(measure) - {str(found.get("asked")) for found in store.measurement(key).values()}
+    return record is not None and (record.status == "failed" or _measured(store, key, measure))
+
+
+def _measured(store: Store, key: str, measure: Sequence[str]) -> bool:
+    return not measure or not set(measure) - {str(found.get("asked")) for found in store.measurement(key).values()}
 
 
 def execute(

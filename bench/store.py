@@ -22,13 +22,14 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CellError, StoreError
+from bench.ledger import LEAST, Ledger
 from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unseal
 from bench.storage import storage_of
 
@@ -131,13 +132,48 @@ class Store:
             return None
         return record
 
-    def records(self) -> Iterator[Record]:
-        """All records, in the order of their keys."""
+    def records(self, keys: Collection[str] | None = None) -> Iterator[Record]:
+        """All records, or those of ``keys``, in the order of their keys.
+
+        What was read before and has not changed since is not read again (``bench.ledger``).
+        """
+        known = self._ledger(keys)
+        if known is not None:
+            ledger, stamps = known
+            return ledger.records(stamps, self.record)
+        return self._read(self.keys() if keys is None else sorted(keys))
+
+    def _read(self, keys: Sequence[str]) -> Iterator[Record]:
         if self.storage.folder is not None:
-            yield from filter(None, map(self.record, self.keys()))
+            yield from filter(None, map(self.record, keys))
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            yield from filter(None, pool.map(self.record, self.keys()))
+            yield from filter(None, pool.map(self.record, keys))
+
+    def statuses(self, keys: Collection[str]) -> dict[str, str]:
+        """``done`` or ``failed`` by key, for those of ``keys`` that have a record."""
+        known = self._ledger(keys)
+        if known is not None:
+            ledger, stamps = known
+            return ledger.statuses(stamps, self.record)
+        return {record.key: record.status for record in self._read(sorted(keys))}
+
+    def _ledger(self, keys: Collection[str] | None) -> tuple[Ledger, dict[str, str]] | None:
+        """The ledger of what was read before, and the stamps of the keys that have a record; None where there are too
+        few for that, or the storage gives no stamps."""
+        if keys is not None and len(keys) < LEAST:
+            return None
+        records = self.storage.stamps("records")
+        if records is None or len(records) < LEAST:
+            return None
+        stamps = {name[:-5]: stamp for name, stamp in records.items() if name.endswith(".json")}
+        if keys is not None:
+            stamps = {key: stamps[key] for key in keys if key in stamps}
+        for name, stamp in sorted((self.storage.stamps("files") or {}).items()):
+            key = name.partition(".")[0]
+            if key in stamps:
+                stamps[key] += f" {name[len(key) :]} {stamp}"
+        return Ledger(self.root), stamps
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of the cells that have a record and begin with ``prefix``, sorted; the records are not read."""
@@ -163,6 +199,18 @@ class Store:
             return {kind: float(seconds) for kind, seconds in timing.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+    def timings(self, keys: Collection[str]) -> dict[str, dict[str, float]]:
+        """``timing`` of many keys, by key."""
+        there = self.storage.stamps("timings") if len(keys) >= LEAST else None
+        if there is None:
+            return {key: self.timing(key) for key in keys}
+        stamps = {key: there.get(f"{key}.json", "") for key in keys}
+        return Ledger(self.root).timings(stamps, self.timing)
+
+    def measured(self) -> frozenset[str]:
+        """Keys of the cells that something was measured of."""
+        return frozenset(self._keys("measurements"))
 
     def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
         """Keeps what was measured of a cell's model by the clock: plain data by kind (``latency``)."""

@@ -22,7 +22,8 @@ Measured = Mapping[str, Mapping[str, Any]]
 
 def measured(store: Store, records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
     """Latency of the records that have it, by key."""
-    found = {record.key: store.measurement(record.key).get("latency") for record in records}
+    there = store.measured()
+    found = {record.key: store.measurement(record.key).get("latency") for record in records if record.key in there}
     return {key: latency for key, latency in found.items() if latency}
 
 

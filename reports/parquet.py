@@ -21,9 +21,8 @@ REAL = ("metric:", "seconds:", "latency ms (", "target_sparsity", "sparsity", "t
 def content(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> bytes:
     """The columns of ``tabular.flat`` as a Parquet file; what a cell lacks is null."""
     titles, rows = flat(cells, measured)
-    return _file(
-        {name: "int" if name in WHOLE else "float" if name.startswith(REAL) else "text" for name in titles}, rows
-    )
+    kinds = {name: "int" if name in WHOLE else "float" if name.startswith(REAL) else "text" for name in titles}
+    return _file(kinds, [*rows])
 
 
 def summary(found: Sequence[Answer]) -> bytes:

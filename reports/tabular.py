@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -30,7 +30,9 @@ Timed = tuple[Record, Mapping[str, float]]
 
 def timed(store: Store, records: Iterable[Record]) -> list[Timed]:
     """Records with their timings, in the order of task, model, pruner, target and seed."""
-    cells = [(record, store.timing(record.key)) for record in records]
+    records = [*records]
+    timings = store.timings([record.key for record in records])
+    cells = [(record, timings[record.key]) for record in records]
     return sorted(cells, key=lambda cell: _order(cell[0]))
 
 
@@ -48,15 +50,16 @@ def comma_separated(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURE
     apostrophe before it."""
     titles, rows = flat(cells, measured)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, titles, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: csv_field(value) for name, value in row.items()} for row in rows)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows([csv_field(row.get(name, "")) for name in titles] for row in rows)
     return stream.getvalue()
 
 
-def flat(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> tuple[list[str], list[dict[str, Any]]]:
-    """Titles and one mapping a cell: metrics as ``metric:NAME``, options as ``option:NAME``, ``seconds:KIND``; where it
-    was measured, ``latency ms (BACKEND):median`` and its quartiles. What a cell lacks is missing or empty."""
+def flat(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> tuple[list[str], Iterator[dict[str, Any]]]:
+    """Titles, and one mapping a cell, made when asked for: metrics as ``metric:NAME``, options as ``option:NAME``,
+    ``seconds:KIND``; where it was measured, ``latency ms (BACKEND):median`` and its quartiles. What a cell lacks is
+    missing or empty."""
     latencies = {key: columns(latency) for key, latency in measured.items()}
     metrics = dict.fromkeys(entry["name"] for record, _ in cells for entry in record.metric_info)
     metrics |= dict.fromkeys(sorted({name for record, _ in cells for name in record.metrics} - metrics.keys()))
@@ -72,7 +75,7 @@ def flat(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURED) -> tuple
         *dict.fromkeys(title for record, _ in cells for title in latencies.get(record.key, {})),
         "error",
     ]
-    return titles, [{**_flat(record, seconds), **latencies.get(record.key, {})} for record, seconds in cells]
+    return titles, ({**_flat(record, seconds), **latencies.get(record.key, {})} for record, seconds in cells)
 
 
 def _latency(record: Record, measured: Measured) -> dict[str, Any]:

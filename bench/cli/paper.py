@@ -96,7 +96,7 @@ def run(
         done = computed(request, folder, execution, dry_run=dry_run, track=trackers)
         if done is not None:
             plan, store = done
-            records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
+            records = [*store.records({cell.key for cell in plan.cells})]
             failed += sum(record.status == "failed" for record in records)
     if dry_run:
         return

@@ -51,15 +51,13 @@ def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dic
     """The plan's cost and state as plain data; the steps that are left are those of the cells ``again`` too."""
     from bench.tree import score_passes
 
-    records = {cell.key: store.record(cell.key) if store else None for cell in plan.cells}
-    left = plan.train_steps_left(
-        lambda key: records[key] is not None and key not in again,
-        lambda key: store is not None and store.state(key) is not None,
-    )
+    statuses = store.statuses([cell.key for cell in plan.cells]) if store else {}
+    states = store.state_keys() if store else frozenset()
+    left = plan.train_steps_left(lambda key: key in statuses and key not in again, lambda key: key in states)
     return {
         "cells": len(plan.cells),
-        "done": sum(record is not None and record.status == "done" for record in records.values()),
-        "failed": sum(record is not None and record.status == "failed" for record in records.values()),
+        "done": sum(status == "done" for status in statuses.values()),
+        "failed": sum(status == "failed" for status in statuses.values()),
         "train_steps_shared": plan.train_steps_shared,
         "train_steps_cell_by_cell": plan.train_steps_cell_by_cell,
         "train_steps_left": left,

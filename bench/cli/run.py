@@ -96,7 +96,8 @@ def _names(text: str | None) -> list[str]:
 
 def _print(plan: Plan, store: Store, format_: str) -> None:
     """Prints the table; exit code 1 where a cell failed."""
-    records = [record for cell in plan.cells if (record := store.record(cell.key)) is not None]
+    found = {record.key: record for record in store.records([cell.key for cell in plan.cells])}
+    records = [found[cell.key] for cell in plan.cells if cell.key in found]
     write(rendered(store, records, format_, terminal_width()))
     failed = sum(record.status == "failed" for record in records)
     left = len(plan.cells) - len(records)

@@ -78,6 +78,10 @@ class Storage(Protocol):
         """Names of the files in a folder, sorted and without the folder's; none where there is no such folder."""
         ...
 
+    def stamps(self, folder: str) -> Mapping[str, str] | None:
+        """Size and time of change of a folder's files, by name; None where each would cost a round trip."""
+        ...
+
     def newest_first(self, names: Sequence[str]) -> list[str]:
         """The files, the one written last first."""
         ...

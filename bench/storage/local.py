@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.storage.processes import abandoned, half_of, scratch_name
@@ -92,12 +92,18 @@ class Local:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def stamps(self, folder: str) -> Mapping[str, str]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return {entry.name: _stamp(entry) for entry in entries}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
     def newest_first(self, names: Sequence[str]) -> list[str]:
         return sorted(names, key=lambda name: _age(self.root / name))
 
     def sizes(self) -> Mapping[str, int]:
-        folders = sorted(path for path in self.root.iterdir() if path.is_dir())
-        return {folder.name: sum(map(_size, folder.rglob("*"))) for folder in folders}
+        return {path.name: _bytes(path) for path in sorted(self.root.iterdir()) if path.is_dir()}
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
@@ -144,12 +150,23 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; none of what is no file, or went away meanwhile."""
+def _stamp(entry: os.DirEntry[str]) -> str:
+    """What changes with a file's content; nothing of one that went away meanwhile."""
     try:
-        return path.stat().st_size if path.is_file() else 0
+        found = entry.stat()
     except OSError:
-        return 0
+        return ""
+    return f"{found.st_mtime_ns:x}.{found.st_size:x}"
+
+
+def _bytes(folder: Path) -> int:
+    """Bytes of the files at and below a folder; none of what is no file, or went away meanwhile."""
+    total = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                total += _bytes(Path(entry.path)) if entry.is_dir() else entry.stat().st_size
+    return total
 
 
 def _flush(path: Path) -> None:

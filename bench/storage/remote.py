@@ -113,6 +113,9 @@ class Remote:
         with _system_errors():
             return self._listed(folder)
 
+    def stamps(self, folder: str) -> None:
+        return None
+
     def newest_first(self, names: Sequence[str]) -> list[str]:
         return sorted(names, key=self._age) if len(names) > 1 else [*names]
 

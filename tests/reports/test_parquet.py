@@ -44,7 +44,7 @@ def test_its_columns_are_those_of_csv(table):
     titles, rows = tabular.flat([(record, {"Train": 1.5, "Evaluate": 0.25}) for record in RECORDS])
     found = table(rendered)
     assert found.column_names == titles
-    assert found.num_rows == len(rows)
+    assert found.num_rows == len([*rows])
 
 
 def test_the_summary_is_one_row_a_task_and_pruner(table):
