@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.data import Files, lines
 from bench.errors import DataError
+from tasks.numerals import grade
 
 CORPUS, QUERIES = "corpus.jsonl", "queries.jsonl"
 TRAIN, TEST = "qrels/train.tsv", "qrels/test.tsv"
@@ -97,7 +98,7 @@ def judgments(
             continue
         if len(parts) != len(HEADER):
             raise _bad(f"{len(parts)} columns where {len(HEADER)} belong ({', '.join(HEADER)})", where)
-        query, document, grade = parts
+        query, document, relevance = parts
         for what, named, known, home in (
             ("query", query, known_queries, QUERIES),
             ("document", document, known_documents, CORPUS),
@@ -110,20 +111,13 @@ def judgments(
                 )
         if document in found.get(query, {}):
             raise _bad(f"document {document!r} is judged a second time for query {query!r}", where)
-        found.setdefault(query, {})[document] = _relevance(grade, where)
+        found.setdefault(query, {})[document] = grade(relevance, where)
     return _some(found, files, name, "judgment")
 
 
 def relevant(grades: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
     """Of these queries those with at least one relevant document, in order."""
     return {query: graded for query, graded in grades.items() if max(graded.values()) > 0}
-
-
-def _relevance(text: str, where: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise _bad(f"{text!r} is no relevance", where) from None
 
 
 def _objects(files: Files, name: str, what: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -134,6 +128,8 @@ def _objects(files: Files, name: str, what: str) -> Iterator[tuple[str, str, Map
             row = json.loads(text)
         except ValueError as error:
             raise _bad(f"is no JSON ({error})", where) from None
+        except RecursionError:
+            raise _bad("is JSON nested too deeply", where) from None
         if not isinstance(row, dict):
             raise _bad(f"a JSON {type(row).__name__} where an object belongs", where)
         number = _field(row, "_id", what, where)
@@ -147,6 +143,8 @@ def _field(row: Mapping[str, Any], field: str, what: str, where: str) -> str:
     if not isinstance(value, str):
         found = "is missing" if field not in row else f"is {json.dumps(value)[:40]}, where text belongs"
         raise _bad(f"the {what}'s {field!r} {found}", where)
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _bad(f"the {what}'s {field!r} holds half a character (a lone surrogate)", where)
     return value
 
 
