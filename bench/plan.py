@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.grid import DTYPES, Request
 from bench.record import DENSE
 from bench.settings import changed, override
+from bench.sources import offers
 from bench.steps import (
     Evaluate,
     Init,
@@ -56,7 +57,8 @@ def open_task(name: str, request: Request, model: str | None = None) -> OpenTask
     settings = {**request.settings, **({} if model is None else {"model": model}), **_settings_of(name, request)}
     # Which data set it is may be an option, and which preset fits depends on whether that is there.
     likely = request.preset or ("small" if "small" in presets else next(iter(presets)))
-    files = find(*source(kind, _preset(name, presets, likely, settings).options), request.data)
+    dataset, required = source(kind, _preset(name, presets, likely, settings).options)
+    files = find(dataset, required, request.data, offered=offers(kind, dataset))
     preset_name = request.preset or ("smoke" if files is None else "small")
     preset = _preset(name, presets, preset_name, settings)
     task = kind(files if files is not None else Memory(name, kind.sample()), preset.options)

@@ -16,6 +16,7 @@ from bench.data import SAMPLE, Memory, find, source
 from bench.errors import DataError, StoreError
 from bench.plan import REFERENCE, presets_of, root_of
 from bench.record import DENSE, Record
+from bench.sources import offers
 from bench.steps import Path, Step, keys
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget
@@ -93,7 +94,8 @@ def _opened(record: Record, data: str | None, model: str | None) -> OpenTask:
     preset = presets.get(record.preset) or next(iter(presets.values()))
     given = record.options if model is None else {**record.options, "model": model}
     options = _read(type(preset.options), given)
-    files = None if sampled else find(*source(kind, options), data)
+    dataset, required = source(kind, options)
+    files = None if sampled else find(dataset, required, data, offered=offers(kind, dataset))
     task = kind(files if files is not None else Memory(record.task, kind.sample()), options)
     identity = asdict(task.identity())
     if identity["digest"] != record.data.get("digest"):

@@ -38,7 +38,7 @@ class File:
 
 @dataclass(frozen=True)
 class Download:
-    """One file of an official source: a file of the layout, or an archive (``.tar.gz``, ``.tgz``, ``.zip``) of several."""
+    """One file of an official source: one of the layout, or an archive (``.tar.gz``, ``.tgz``, ``.zip``) of several."""
 
     url: str
     files: tuple[File, ...]
@@ -58,7 +58,9 @@ class Download:
         _check_digest(_SHA256, self.sha256, self.url)
         _check_digest(_MD5, self.md5, self.url)
         if self.size < 1 or (self.archive and self.unpacked < 1) or not self.files:
-            raise ValueError(f"{self.url}: a download has a size, files, and as an archive a limit of what it unpacks to")
+            raise ValueError(
+                f"{self.url}: a download has a size, files, and as an archive a limit of what it unpacks to"
+            )
         if bool(self.archive) != all(file.member for file in self.files) or (not self.archive and len(self.files) > 1):
             raise ValueError(f"{self.url}: files are members of an archive, or one file is the download")
         if not _PART.fullmatch(self.filename):
@@ -115,6 +117,11 @@ def declared(task: Any) -> Sequence[DataSet]:
     """The data sets that a task (its class) says are to be had; none for one that does not say."""
     offered = getattr(task, "sources", None)
     return tuple(offered()) if offered is not None else ()
+
+
+def offers(task: Any, folder: str) -> bool:
+    """Whether the task says where this data set is to be had."""
+    return any(dataset.folder == folder for dataset in declared(task))
 
 
 def _check_path(path: str) -> None:

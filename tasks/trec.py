@@ -68,4 +68,3 @@ def require_known(
                 where=f"{files.where(name)}, line {missing[0].line}",
                 mend="Add it there, or keep only the rows whose passage is there.",
             )
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -247,8 +247,3 @@ def _bars() -> Iterator[Watch]:
 
     with bars:
         yield Bars()
-
-
-def hint(folder: str, data: str | None, offered: Mapping[str, object]) -> str:
-    """What fetches a data set, where a task says how."""
-    return f"'bench data get {folder}{f' --data {data}' if data else ''}' fetches it." if folder in offered else ""

@@ -159,7 +159,9 @@ def fetch(source: Download, place: Path, rules: Rules, watch: Watch) -> None:
             part.discard()
             if not resumed:
                 raise DataError(problem, where=source.url, mend=_WRONG)
-            watch.said(f"{source.filename}: what was joined from two attempts is not the file; fetching it from its start")
+            watch.said(
+                f"{source.filename}: what was joined from two attempts is not the file; fetching it from its start"
+            )
             failures = 0
     raise _given_up(source, _PassingError("the connection breaks again and again"), part)
 
@@ -175,7 +177,9 @@ def mismatch(source: Download, path: Path) -> str | None:
     for algorithm, wanted in (("sha256", source.sha256), ("md5", source.md5)):
         if wanted:
             found = digest(path, algorithm)
-            return None if found == wanted else f"is not the official file: {algorithm} {found}, which should be {wanted}"
+            return (
+                None if found == wanted else f"is not the official file: {algorithm} {found}, which should be {wanted}"
+            )
     return None
 
 
@@ -371,7 +375,9 @@ def _receive(
                     raise _no_file(source)
                 have += len(block)
                 if have > (most if total is None else total):
-                    raise DataError(f"goes on beyond {most if total is None else total:,} bytes", where=source.url, mend=_WRONG)
+                    raise DataError(
+                        f"goes on beyond {most if total is None else total:,} bytes", where=source.url, mend=_WRONG
+                    )
                 stream.write(block)
                 watch.progress(source.filename, have, total or (source.size if source.exact else None))
                 now = time.monotonic()

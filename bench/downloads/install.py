@@ -74,8 +74,8 @@ def by_hand(dataset: DataSet, root: Path) -> str:
         names = ", ".join(file.name + file.suffix for file in source.files)
         parts.append(f"{names} ({'out of ' if source.archive else 'from '}{source.url})")
     return (
-        f"Put into {root / dataset.folder}: {'; '.join(parts)}. Or fetch these addresses elsewhere and give their folder: "
-        f"bench data get {dataset.folder} --from FOLDER."
+        f"Put into {root / dataset.folder}: {'; '.join(parts)}. Or fetch these addresses elsewhere, and give the "
+        f"folder with what came: bench data get {dataset.folder} --from FOLDER."
     )
 
 
@@ -120,9 +120,7 @@ def _check_space(root: Path, work: Path, missing: Sequence[Download]) -> None:
 # Bringing
 
 
-def _brought(
-    source: Download, work: Path, files: Path, rules: Rules, watch: Watch, fetched: Path | None
-) -> Fetched:
+def _brought(source: Download, work: Path, files: Path, rules: Rules, watch: Watch, fetched: Path | None) -> Fetched:
     """The files of one download, checked, below ``files``."""
     place = work / source.filename
     if not place.is_file() or mismatch(source, place) is not None:
@@ -163,7 +161,7 @@ def _copied(source: Download, fetched: Path, place: Path) -> None:
 
 
 def _contents(sources: Sequence[Download], files: Path) -> dict[str, str]:
-    """Digest of each file's uncompressed content. Raises ``DataError`` where one is damaged, or not the official one."""
+    """Digest of each file's uncompressed content. Raises ``DataError`` for one that is damaged or not the official."""
     found = {}
     there = Folder(files)
     for file in (file for source in sources for file in source.files if there.has(file.name)):
@@ -187,9 +185,9 @@ def _install(
     before, here = Folder(folder), Folder(files)
     new = [file for file in dataset.files if here.has(file.name) and not before.has(file.name)]
     for file in dataset.files:
-        if here.has(file.name) and before.has(file.name):
-            if content_digest(before, file.name) != contents[file.name]:
-                raise _in_the_way(before, file)
+        both = here.has(file.name) and before.has(file.name)
+        if both and content_digest(before, file.name) != contents[file.name]:
+            raise _in_the_way(before, file)
     known = manifest.read(folder)
     for path in files.rglob("*"):
         if path.is_file():
@@ -262,6 +260,7 @@ def _explained(root: Path) -> Iterator[None]:
         raise DataError(
             "no space left on the disk" if full else f"cannot be written ({error.strerror or error})",
             where=str(root),
-            mend="Free some space and run again: what has come is kept." if full else "Give another folder with --data.",
+            mend="Free some space and run again: what has come is kept."
+            if full
+            else "Give another folder with --data.",
         ) from error
-

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from bench.checkpoints import Checkpoint, resolve
 from bench.couplings import Coupling
 from bench.data import SAMPLE, DataIdentity, Files
+from bench.sources import DataSet
 from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
 from tasks.ag_news.reader import CLASSES, Articles, read_articles
 from tasks.ag_news.sample import sample
+from tasks.ag_news.source import AG_NEWS
 from tasks.base import Evaluation, Metric, Preset, Reference
 
 if TYPE_CHECKING:
@@ -92,6 +94,11 @@ class AgNews:
     @staticmethod
     def sample() -> Mapping[str, bytes]:
         return sample()
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (AG_NEWS,)
 
     def identity(self) -> DataIdentity:
         counts = {split: len(self._articles[split]) for split in FILES}

@@ -13,7 +13,9 @@ from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import DataError, UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
+from tasks.beir import WHOLE
 from tasks.dense_retrieval.options import FLAT, JPQ, PRESETS, SCRATCH, Options
 
 if TYPE_CHECKING:
@@ -70,6 +72,15 @@ class DenseRetrieval:
         return source(options.dataset)
 
     # Data
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the sets of BEIR and MS MARCO are to be had."""
+        from tasks.beir_source import beir_sets
+        from tasks.msmarco_source import MSMARCO
+
+        named = replace(MSMARCO, settings={"dataset": MSMARCO.folder})
+        return (*beir_sets({name: {"dataset": name} for name in WHOLE}), named)
 
     @cached_property
     def _corpus(self) -> Corpus:

@@ -12,9 +12,11 @@ from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
 from tasks.msmarco import DATASET
 from tasks.msmarco_dsi.options import LSA, PRESETS, SCRATCH, Options
+from tasks.msmarco_source import MSMARCO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,6 +138,11 @@ class MsMarcoDsi:
         from tasks.msmarco_dsi.docids import trie
 
         return trie(self._tokens.docids)
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (MSMARCO,)
 
     def identity(self) -> DataIdentity:
         """Counts of what is indexed, trained on and evaluated. Needs no torch."""
