@@ -105,9 +105,9 @@ def _fetch(entries: Sequence[Entry], root: Path, fetched: Path | None, allow_htt
 
 def _told(outcome: Outcome) -> str:
     place = homely(outcome.folder)
-    if not outcome.new:
-        return f"{place}: all files are there already\n"
-    lines = [f"{place}: {', '.join(outcome.new)}\n"]
+    lines = [f"{place}: {', '.join(outcome.new) or 'all files are there already'}\n"]
+    if outcome.uncompared:
+        lines.append(f"  were there, and no digest is known to compare with: {', '.join(outcome.uncompared)}\n")
     lines += [f"  {one.url}: sha256 {one.sha256}, {one.checked}\n" for one in outcome.unchecked]
     return "".join(lines)
 

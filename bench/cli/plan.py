@@ -114,11 +114,26 @@ def remarks(plan: Plan, request: Request) -> list[str]:
         f"{pruner.options.iterations} is."
         for name, pruner in sorted(counted.items())
     ]
+    if request.data is None:
+        found += _sampled(plan)
     if any(name.startswith("recover.") for name in request.settings):
         recovering = {cell.pruner.name for cell in plan.cells if _recovers(cell)}
         alone = {cell.pruner.name for cell in plan.cells if cell.target} - recovering
         found += [f"{name} has no recovery of its own: --recover is not for it." for name in sorted(alone)]
     return found
+
+
+def _sampled(plan: Plan) -> list[str]:
+    """For each task on its sample, where nothing was said of data, how to get the real one."""
+    from bench.data import SAMPLE
+    from bench.sources import offers
+
+    on_samples = {root.task.name: root.task.task for root in plan.roots if root.task.data["kind"] == SAMPLE}
+    return [
+        f"{name} stands on its embedded sample: 'bench data get {task.dataset}' fetches the real data."
+        for name, task in on_samples.items()
+        if offers(type(task), task.dataset)
+    ]
 
 
 def _recovers(cell: Cell) -> bool:

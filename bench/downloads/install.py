@@ -38,6 +38,8 @@ class Outcome:
     """Names of the files that were not there before."""
     unchecked: tuple[Fetched, ...] = ()
     """Downloads that nothing was known of: their digests were recorded."""
+    uncompared: tuple[str, ...] = ()
+    """Files that were there, and of which no digest is known, neither stated nor recorded."""
 
 
 def get(dataset: DataSet, root: Path, rules: Rules, watch: Watch, fetched: Path | None = None) -> Outcome:
@@ -49,8 +51,9 @@ def get(dataset: DataSet, root: Path, rules: Rules, watch: Watch, fetched: Path 
     folder = root / dataset.folder
     with _explained(root), _locked(root, dataset) as work:
         missing = _missing(dataset, folder)
+        uncompared = _uncompared(dataset, folder, missing)
         if not missing:
-            return Outcome(folder, ())
+            return Outcome(folder, (), uncompared=uncompared)
         _check_space(root, work, missing)
         files = work / "files"
         shutil.rmtree(files, ignore_errors=True)
@@ -64,7 +67,7 @@ def get(dataset: DataSet, root: Path, rules: Rules, watch: Watch, fetched: Path 
         contents = _contents(missing, files)
         new = _install(dataset, files, folder, told, contents)
         shutil.rmtree(work, ignore_errors=True)
-    return Outcome(folder, new, tuple(one for one in told if one.checked == manifest.RECORDED))
+    return Outcome(folder, new, tuple(one for one in told if one.checked == manifest.RECORDED), uncompared)
 
 
 def by_hand(dataset: DataSet, root: Path) -> str:
@@ -95,6 +98,14 @@ def _missing(dataset: DataSet, folder: Path) -> list[Download]:
         if any(not file.optional for file in lacking):
             wanted.append(source)
     return wanted
+
+
+def _uncompared(dataset: DataSet, folder: Path, missing: Sequence[Download]) -> tuple[str, ...]:
+    """Files that are there and are compared neither with a digest nor with what is to be downloaded."""
+    there, told = Folder(folder), manifest.read(folder)
+    files = (file for source in dataset.downloads if source not in missing for file in source.files)
+    recorded = told.files if told is not None else {}
+    return tuple(file.name for file in files if there.has(file.name) and not file.sha256 and file.name not in recorded)
 
 
 def _in_the_way(there: Folder, file: File) -> DataError:

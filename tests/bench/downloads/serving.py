@@ -31,6 +31,8 @@ class Answer:
     stall_after: int | None = None
     """Bytes of the body after which nothing more comes."""
     ranges: bool = True
+    heeds: bool = True
+    """Whether ``If-Range`` is looked at."""
     first_byte: int | None = None
     """Where a range is said to begin, if not where it was asked to."""
     length: bool = True
@@ -84,7 +86,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             status, body, extra = answer.status, answer.content, dict(answer.headers)
             version = answer.etag or answer.modified
             begin = int(headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-            wanted = headers.get("if-range", version) == version
+            wanted = not answer.heeds or headers.get("if-range", version) == version
             if status == 200 and begin and answer.ranges and wanted:
                 if begin >= len(body):
                     status, extra["Content-Range"], body = 416, f"bytes */{len(body)}", b""
