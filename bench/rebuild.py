@@ -12,8 +12,9 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from bench import registry, steps
+from bench.checkpoints import TRUST
 from bench.data import SAMPLE, Memory, find, source
-from bench.errors import DataError, StoreError
+from bench.errors import DataError, StoreError, UsageError
 from bench.plan import REFERENCE, presets_of, root_of
 from bench.record import DENSE, Record
 from bench.sources import offers
@@ -22,13 +23,20 @@ from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget
 
 
-def plan_of(record: Record, data: str | None = None, model: str | None = None) -> Plan:
+def plan_of(record: Record, data: str | None = None, model: str | None = None, trusted: bool = False) -> Plan:
     """The plan of the record's cell alone. ``data`` is the folder with the data sets, as ``--data`` takes it, ``model``
-    the folder of its checkpoint, of which the record has the name only.
+    the folder of its checkpoint, of which the record has the name only. ``trusted``: code in that checkpoint may run,
+    which a record by itself does not allow.
 
     Raises ``DataError`` where the data is not what the record was computed on, and ``StoreError`` where this version of
     prunebench, or of the task, would compute something else.
     """
+    if record.options.get(TRUST) and not trusted:
+        raise UsageError(
+            "was computed with code that lies in its checkpoint",
+            where=f"record {record.key[:12]}",
+            mend="--trust-remote-code runs that code again.",
+        )
     task = _opened(record, data, model)
     path = path_of(record)
     root = root_of(task, record.seed, str(record.provenance.get("dtype", "float32")))

@@ -36,6 +36,10 @@ DIGEST_LENGTH = 16
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A key or a kind: nothing that could lead out of the folder or be mistaken for something else in it."""
+_FILE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{16}(\.[a-z0-9]{1,16}){0,2}")
+"""The name of a file beside a record: key, kind, digest."""
+LARGEST_RECORD = 256 << 20
+"""Bytes of a record, a timing, a measurement or a reference at most."""
 _SCRATCH = re.compile(r"\.writing-(\d+)", re.ASCII)
 """How the name of something half-written ends, with the process that writes it."""
 
@@ -96,7 +100,7 @@ class Store:
         except ValueError:
             self.set_aside(path)
             return None
-        if record.key != key or not all(self._whole(self.root / "files" / name) for name in record.files.values()):
+        if record.key != key or not all(self._has(name) for name in record.files.values()):
             self.set_aside(path)
             return None
         return record
@@ -158,8 +162,10 @@ class Store:
         return name
 
     def file(self, name: str) -> bytes:
-        """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged."""
+        """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged, or no such name."""
         path = self.root / "files" / name
+        if not _FILE.fullmatch(name):
+            raise StoreError(f"{name[:80]!r} is no name of a file beside a record", where=str(self.root))
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -258,6 +264,10 @@ class Store:
 
     # Writing and checking
 
+    def _has(self, name: str) -> bool:
+        """Whether a file that a record names lies under ``files/``, whole."""
+        return _FILE.fullmatch(name) is not None and self._whole(self.root / "files" / name)
+
     def _whole(self, path: Path) -> bool:
         """Whether a file with a digest in its name has that content."""
         try:
@@ -270,6 +280,9 @@ class Store:
         if not _NAME.fullmatch(key):
             return None
         try:
+            if path.stat().st_size > LARGEST_RECORD:
+                self.set_aside(path)
+                return None
             return path.read_bytes().decode()
         except FileNotFoundError:
             return None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from bench.checkpoints import TRUST
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
 from bench.registry import pruner, suggestion
@@ -56,6 +57,13 @@ Set = Annotated[
     typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
+TrustRemoteCode = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run code that lies in the checkpoint of --model. It may do all that you may. Recorded.",
+    ),
+]
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
 Out = Annotated[str | None, typer.Option("--out", "-o", help="Results folder.  [default: results]")]
 
@@ -81,6 +89,7 @@ FLAGS: dict[str, Any] = {
     "score_after": ScoreAfter,
     "set_": Set,
     "dtype": Dtype,
+    "trust_remote_code": TrustRemoteCode,
     "config": Config,
     "out": Out,
 }
@@ -93,6 +102,7 @@ _SHORTHANDS = {
     "lr": ("train.lr",),
     "recover": ("recover.steps",),
     "prune_embeddings": ("prune_embeddings",),
+    TRUST: (TRUST,),
 }
 """Flags that are short for settings."""
 
@@ -130,7 +140,10 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         if values.get(flag) is not None
         for setting in names
     }
-    settings, pruner_settings = split_settings({**settings, **parse_settings(values.get("set_") or ())})
+    more = parse_settings(values.get("set_") or ())
+    if any(name.rpartition(".")[2] == TRUST for name in more):
+        raise _by_flag_alone()
+    settings, pruner_settings = split_settings({**settings, **more})
     if values.get("recover") is not None:
         _check_recovers(_names(values["pruner"]), values.get("when"))
     pruner_settings |= {name: str(values[name]) for name in ("rewind", "score_after") if values.get(name) is not None}
@@ -155,6 +168,13 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
     )
 
 
+def _by_flag_alone() -> UsageError:
+    """No file and no setting among others lets foreign code run."""
+    return UsageError(
+        "is given by its flag alone", where=TRUST, mend="Add --trust-remote-code to the command, if you do trust it."
+    )
+
+
 def _check_recovers(pruners: Sequence[str], when: str | None) -> None:
     if all((when or pruner(name).when) == "init" for name in pruners):
         raise UsageError("all asked pruners cut before training", where="--recover", mend="Add --when trained.")
@@ -171,6 +191,8 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
+    if TRUST in {name.replace("-", "_") for name in table}:
+        raise _by_flag_alone()
     known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config"})
     values: dict[str, Any] = {}
     for name, value in table.items():

@@ -110,7 +110,8 @@ class AgNews:
 
     def checkpoint(self) -> Checkpoint | None:
         """The pretrained encoder that ``--model`` names; None for the task's own models."""
-        return resolve(self.options.model) if isinstance(self.options, CheckpointOptions) else None
+        chosen = self.options
+        return resolve(chosen.model, chosen.trust_remote_code) if isinstance(chosen, CheckpointOptions) else None
 
     def build(self, seed: int) -> nn.Module:
         return self.classifier.build()
@@ -219,7 +220,7 @@ class AgNews:
 
         if not isinstance(chosen, CheckpointOptions):
             return encoder.from_scratch(chosen, texts, digest=self._digest, classes=len(CLASSES))
-        checkpoint = resolve(chosen.model)
+        checkpoint = resolve(chosen.model, chosen.trust_remote_code)
         return encoder.pretrained(chosen, checkpoint, texts, digest=self._digest, classes=len(CLASSES))
 
     def _batch(self, split: str, texts: Numbers) -> Batch:

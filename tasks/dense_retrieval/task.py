@@ -120,7 +120,7 @@ class DenseRetrieval:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder that ``--model`` names; None for the one from scratch."""
-        return None if self.options.model == SCRATCH else resolve(self.options.model)
+        return None if self.options.model == SCRATCH else resolve(self.options.model, self.options.trust_remote_code)
 
     def examples(self) -> int:
         """Pairs of a train query and a relevant passage."""

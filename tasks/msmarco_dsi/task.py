@@ -152,7 +152,7 @@ class MsMarcoDsi:
 
     def checkpoint(self) -> Checkpoint | None:
         """The T5 that ``--model`` names; None for the one from scratch."""
-        return None if self.options.model == SCRATCH else resolve(self.options.model)
+        return None if self.options.model == SCRATCH else resolve(self.options.model, self.options.trust_remote_code)
 
     def other_checkpoints(self) -> Mapping[str, Checkpoint]:
         """The encoder that semantic docids are clustered with."""
@@ -160,7 +160,7 @@ class MsMarcoDsi:
         if chosen.semantic_model == LSA:
             return {}
         try:
-            return {"semantic_model": resolve(chosen.semantic_model)}
+            return {"semantic_model": resolve(chosen.semantic_model, chosen.trust_remote_code)}
         except UsageError as error:
             where = f"--set semantic_model={chosen.semantic_model}"
             raise UsageError(error.what, where=where, mend=f"Give {LSA}, minilm, a folder, or a hub id.") from error

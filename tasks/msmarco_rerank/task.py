@@ -158,7 +158,7 @@ class MsMarcoRerank:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder that ``--model`` names; None for the task's own models."""
-        return None if self.options.model in OWN_MODELS else resolve(self.options.model)
+        return None if self.options.model in OWN_MODELS else resolve(self.options.model, self.options.trust_remote_code)
 
     def examples(self) -> int:
         """Train queries: each is there once in an epoch."""

@@ -95,7 +95,7 @@ class Multi30k:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder-decoder that ``--model`` names; None for the task's own."""
-        return None if self.options.model in MODELS else resolve(self.options.model)
+        return None if self.options.model in MODELS else resolve(self.options.model, self.options.trust_remote_code)
 
     @staticmethod
     def sources() -> Sequence[DataSet]:
