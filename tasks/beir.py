@@ -19,6 +19,14 @@ CORPUS, QUERIES = "corpus.jsonl", "queries.jsonl"
 TRAIN, TEST = "qrels/train.tsv", "qrels/test.tsv"
 HEADER = ["query-id", "corpus-id", "score"]
 
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+"""Without NaN and Infinity, which Python takes for JSON and nobody else does."""
+
 WHOLE = {
     "arguana": (8_674, 1_406),
     "climate-fever": (5_416_593, 1_535),
@@ -125,7 +133,7 @@ def _objects(files: Files, name: str, what: str) -> Iterator[tuple[str, str, Map
     for line, text in lines(files, name):
         where = f"{files.where(name)}, line {line}"
         try:
-            row = json.loads(text)
+            row = _JSON.decode(text)
         except ValueError as error:
             raise _bad(f"is no JSON ({error})", where) from None
         except RecursionError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.data import Files, lines
 from bench.errors import DataError
-from tasks.numerals import grade, identifier
+from tasks.numerals import blank_separated, grade, identifier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def judgments(files: Files, name: str) -> list[Judgment]:
     found: list[Judgment] = []
     for line, row in lines(files, name):
         where = f"{files.where(name)}, line {line}"
-        parts = row.split()
+        parts = blank_separated(row)
         if len(parts) != 4:
             raise DataError(
                 f"{len(parts)} columns where 4 belong ({QREL_COLUMNS})", where=where, mend="Mend or delete the line."

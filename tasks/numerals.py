@@ -1,4 +1,4 @@
-"""Numbers as run files and judgments write them: ASCII digits, nothing that only Python would read as a number."""
+"""Columns and numbers as run files and judgments have them: ASCII alone, nothing that only Python reads as a number."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ FLOAT32 = 3.4028234663852886e38
 """The largest finite float32: scores are compared as such."""
 MEND = "Mend or delete the line."
 
+_COLUMN = re.compile(r"[^ \t\r\v\f]+")
 _ID = re.compile(r"0|[1-9][0-9]{0,18}")
 _GRADE = re.compile(r"[+-]?[0-9]{1,4}")
 _SCORE = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
+
+
+def blank_separated(row: str) -> list[str]:
+    """The columns of a row, as trec_eval splits it: at ASCII white space, not at what else Unicode calls blank."""
+    return _COLUMN.findall(row)
 
 
 def identifier(text: str, what: str, where: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.data import Files, lines
 from bench.errors import DataError
-from tasks.numerals import MEND, identifier, score
+from tasks.numerals import MEND, blank_separated, identifier, score
 
 COLUMNS = "query, Q0, document, rank, score, tag"
 
@@ -30,7 +30,7 @@ def read_run(files: Files, name: str) -> Mapping[int, tuple[Candidate, ...]]:
     found: dict[int, dict[int, Candidate]] = {}
     for line, row in lines(files, name):
         where = f"{files.where(name)}, line {line}"
-        parts = row.split()
+        parts = blank_separated(row)
         if len(parts) != 6:
             raise DataError(f"{len(parts)} columns where 6 belong ({COLUMNS})", where=where, mend=MEND)
         query, document = identifier(parts[0], "query", where), identifier(parts[2], "passage", where)
