@@ -28,6 +28,10 @@ from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
+MOST_CELLS = 200_000
+"""Of one request."""
+MOST_ITERATIONS = 1_000
+
 
 def make(request: Request) -> Plan:
     """The plan of a request. Opens the data, resolves every setting, and raises ``BenchError`` for what cannot be."""
@@ -40,6 +44,7 @@ def make(request: Request) -> Plan:
     pruners = _pruners(request)
     cells: list[tuple[str, Cell]] = []
     tasks = [open_task(name, request, model) for name in request.tasks for model in request.models or (None,)]
+    _check_size(request, pruners, len(tasks))
     for structure in dict.fromkeys(pruner.structure for pruner in pruners):
         for task in tasks:
             check_task(registry.structure(structure), task.task)
@@ -48,6 +53,19 @@ def make(request: Request) -> Plan:
             root = root_of(task, seed, request.dtype)
             cells += [(root, cell) for cell in _cells(task, seed, root, pruners, request.sparsities)]
     return of_cells(cells)
+
+
+def _check_size(request: Request, pruners: Sequence[Pruner], tasks: int) -> None:
+    """Raises ``UsageError`` where nobody could wait for the plan, let alone for the grid."""
+    counted = [pruner.options.iterations for pruner in pruners if pruner.counts_iterations]
+    if counted and max(counted) > MOST_ITERATIONS:
+        raise UsageError(f"{max(counted):,} iterations: give {MOST_ITERATIONS:,} or less", where="iterations")
+    targets = sum(counted) + len(request.sparsities) * (len(pruners) - len(counted))
+    cells = tasks * len(request.seeds) * (1 + targets)
+    if cells > MOST_CELLS:
+        raise UsageError(
+            f"a grid of {cells:,} cells, {MOST_CELLS:,} at most", mend="Ask for fewer targets, seeds, pruners or tasks."
+        )
 
 
 def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:

@@ -95,6 +95,8 @@ FLAGS: dict[str, Any] = {
 }
 """The flags that describe a grid, by parameter name, in the order of the help."""
 
+LARGEST_CONFIG = 1 << 20
+"""Bytes of a file of flags at most."""
 _SHORTHANDS = {
     "epochs": ("train.epochs",),
     "steps": ("train.steps",),
@@ -185,12 +187,7 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
     path = given.get("config")
     if path is None:
         return flags
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
+    table = _table(Path(path))
     if TRUST in {name.replace("-", "_") for name in table}:
         raise _by_flag_alone()
     known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config"})
@@ -201,6 +198,20 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         values[name.replace("-", "_")] = _plain(name, value, path)
     settings = [f"{name}={value}" for name, value in _flattened(values.pop("set", {}))]
     return {**values, **flags, "set_": [*settings, *flags.get("set_", [])]}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    where = f"--config {path}"
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UsageError(f"is larger than {LARGEST_CONFIG:,} bytes", where=where, mend="Give a file of flags.")
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=where) from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and numbers of thousands of digits
+        raise UsageError(f"is no TOML ({error})", where=where) from error
+    except RecursionError:
+        raise UsageError("is no TOML that anyone needs: nested too deeply", where=where) from None
 
 
 def _flattened(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
