@@ -174,7 +174,8 @@ def check_types(record: Record) -> None:
     if not isinstance(counts, dict) or not all(map(_is_whole, counts.values())):
         raise ValueError("the data's counts are no numbers")
     named = [entry.get("name") for entry in record.metric_info]
-    if not all(type(name) is str for name in named) or not all("step" in step for step in record.path):
+    kinds = [step.get("step") for step in record.path]
+    if not all(type(name) is str for name in (*named, *kinds)):
         raise ValueError("a metric without a name, or a step without its kind")
 
 

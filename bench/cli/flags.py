@@ -205,7 +205,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_CONFIG:
             raise UsageError(f"is larger than {LARGEST_CONFIG:,} bytes", where=where, mend="Give a file of flags.")
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=where) from error
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and numbers of thousands of digits

@@ -99,12 +99,13 @@ def test_the_command_line_refuses_a_mutated_grid_with_code_2_and_one_line(fuzz: 
         ('grid = "0:0.99:0.0001"\nseeds = "0-9998"\n', "cells"),
         ("steps = 99999999999999999999999999\n", "steps"),
         ("epochs = inf\n", "epochs"),
+        ("steps = 5\rlr = 0.1\r", "is no TOML"),
         ("lr = nan\n", "lr"),
     ],
 )
 def test_what_the_fuzzer_found_is_one_line(tmp_path: Path, capsys, text: str, said: str) -> None:
     path = tmp_path / "grid.toml"
-    path.write_text('task = "toy"\npruner = "random"\n' + text)
+    path.write_bytes(b'task = "toy"\npruner = "random"\n' + text.encode())
     assert main(["plan", "--config", str(path), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("bench: ") and said in line and len(line) < 1_000
