@@ -4,6 +4,7 @@
 #             $BENCH_DATA or ../shared/data: token ids with torchtext 0.18's (test-torchtext: 2.5 GB to fetch, 4.3 GB on
 #             disk), BM25 with Lucene's (test-pyserini: 1 GB to fetch, 2.2 GB on disk)
 # make test-chaos  kill a small grid at a hundred random moments, inline and with two workers: the same records each time
+# make test-fuzz  the fuzz tests with 1,000 mutated inputs a format (100 in make test): a quarter of an hour
 # make lint   ruff and the type checker
 # make compare  run a small grid on the embedded sample and compare it with the committed baseline
 # make baseline  the same, and write the baseline anew: then read the difference
@@ -20,7 +21,7 @@ BENCH_DATA ?= ../shared/data
 GATED := --task ag-news --pruner random,magnitude,grasp --when trained --prune-embeddings --grid 0.5,0.9 --seeds 0-2
 BASELINE := tests/baseline/ag-news.jsonl
 
-.PHONY: demo test test-chaos test-compat test-torchtext test-pyserini lint compare baseline figures clean
+.PHONY: demo test test-chaos test-fuzz test-compat test-torchtext test-pyserini lint compare baseline figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/bench run --task msmarco-dsi --pruner grasp --data sample --out results/demo
@@ -30,6 +31,9 @@ test: $(INSTALLED)
 
 test-chaos: $(INSTALLED)
 	CHAOS_ROUNDS=50 CHAOS_KILLS=1 $(BIN)/python -m pytest -m chaos
+
+test-fuzz: $(INSTALLED)
+	$(BIN)/python -m pytest tests/fuzz --fuzz 1000 --capture=no
 
 test-compat: test-torchtext test-pyserini
 

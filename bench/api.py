@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.checkpoints import TRUST
 from bench.errors import UsageError
 from bench.execution import Execution, device_of, execute, pending
 from bench.grid import Request, default_grid, parse_grid, split_settings
@@ -61,17 +62,18 @@ def run(
     jobs: int | None = None,
     ray_address: str = "auto",
     gpus_per_job: float = 0.0,
+    trust_remote_code: bool = False,
 ) -> Result:
     """Runs a grid of cells, going on where an earlier run of it stopped, and returns its tables.
 
     ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
     own. ``out`` is a folder, or a URL that fsspec reaches. With ``jobs`` that many worker processes share the work,
-    with ``executor="ray"`` those of a cluster. Raises ``BenchError`` for bad input; a cell that fails is in the table
-    with its error.
+    with ``executor="ray"`` those of a cluster. ``trust_remote_code``: code that lies in a checkpoint may run. Raises
+    ``BenchError`` for bad input; a cell that fails is in the table with its error.
     """
     grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
-    preset_settings, pruner_settings = split_settings({name: str(value) for name, value in (settings or {}).items()})
+    preset_settings, pruner_settings = split_settings(_settings(settings or {}, trust_remote_code))
     request = Request(
         tasks=tuple(_several(task)),
         pruners=tuple(_several(pruner)),
@@ -109,6 +111,12 @@ def run(
         Silent(),
     )
     return result(plan, store)
+
+
+def _settings(given: Mapping[str, object], trusted: bool) -> dict[str, str]:
+    if any(name.rpartition(".")[2] == TRUST for name in given):
+        raise UsageError("is no setting among others", where=TRUST, mend="Give the argument trust_remote_code.")
+    return {**{name: str(value) for name, value in given.items()}, **({TRUST: "true"} if trusted else {})}
 
 
 def _several(value: Any) -> list[Any]:

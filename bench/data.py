@@ -29,6 +29,15 @@ COMPRESSIONS = ("", ".gz", ".xz")
 SAMPLE = "sample"
 SETTLED = 2.0
 """Seconds after which a change of a file is sure to change its time stamp as well."""
+LONGEST_LINE = 16 << 20
+"""Bytes of a line of text at most."""
+LARGEST_READ = 64 << 30
+"""Bytes that are read at once at most, where the caller knows no lower limit."""
+EXPANDED, RATIO = 64 << 20, 250
+"""An archive may expand to so many bytes, or to so many times its own size: text reaches about ten times."""
+XZ_MEMORY = 256 << 20
+"""Bytes that the decoder of an .xz may take; ``xz -9`` makes files that need a quarter of it."""
+_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -97,9 +106,9 @@ class Folder:
         if path.suffix == ".gz":
             if path.stat().st_size == 0:
                 raise EOFError("the file is empty")  # which gzip takes for empty content
-            return io.BufferedReader(gzip.open(path))  # type: ignore[arg-type]
+            return io.BufferedReader(_Expanding(gzip.open(path), path), _BLOCK)
         if path.suffix == ".xz":
-            return io.BufferedReader(lzma.open(path))  # type: ignore[arg-type]
+            return io.BufferedReader(_Expanding(_Xz(path), path), _BLOCK)
         return path.open("rb")
 
     def digest(self, names: Sequence[str]) -> str:
@@ -107,7 +116,7 @@ class Folder:
         for name in sorted(names):
             path = self._path(name)
             if path is not None:
-                contents[name] = _remembered_digest(path, partial(_hash, self, name))
+                contents[name] = content_digest(self, name)
         return _digest_of_digests(contents)
 
 
@@ -136,17 +145,100 @@ class Memory:
         )
 
 
-def read(files: Files, name: str) -> bytes:
-    """The whole uncompressed content of a file. A damaged or truncated archive is a ``DataError``."""
+class _Expanding(io.RawIOBase):
+    """The content of an archive; one that expands beyond measure is a ``DataError`` before it fills memory or disk."""
+
+    def __init__(self, content: BinaryIO | io.RawIOBase | gzip.GzipFile, path: Path) -> None:
+        self._content, self._path, self._read = content, path, 0
+        self._most = max(EXPANDED, RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count: int = self._content.readinto(buffer)  # type: ignore[union-attr, assignment]
+        self._read += count
+        if self._read > self._most:
+            raise DataError(
+                f"expands to more than {RATIO} times its size",
+                where=str(self._path),
+                mend="No text or picture does: unpack it yourself if you trust it.",
+            )
+        return count
+
+    def tell(self) -> int:
+        return self._read
+
+    def close(self) -> None:
+        self._content.close()
+        super().close()
+
+
+class _Xz(io.RawIOBase):
+    """Like ``lzma.open``, with a limit of the memory that a file's header can make the decoder take, and an error for
+    anything but padding after the last stream."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._decoder = self._new()
+        self._ahead = b""
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_AUTO, memlimit=XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._decoder.eof:
+                rest = self._decoder.unused_data
+                while not (rest := rest.lstrip(b"\0")):
+                    rest = self._file.read(_BLOCK)
+                    if not rest:
+                        return 0
+                self._decoder, self._ahead = self._new(), rest
+            block, self._ahead = self._ahead, b""
+            if self._decoder.needs_input and not block:
+                block = self._file.read(_BLOCK)
+                if not block:
+                    raise EOFError("the file ends before its end marker")
+            found = self._decoder.decompress(block, len(buffer))
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def read(files: Files, name: str, most: int | None = None) -> bytes:
+    """The whole uncompressed content of a file. A damaged or truncated archive is a ``DataError``.
+
+    Of a file with more than ``most`` bytes, so many and one more: enough to see that it goes on.
+    """
+    limit = LARGEST_READ if most is None else most + 1
+    found: list[bytes] = []
     with _opened(files, name) as stream:
-        return stream.read()
+        while limit > 0 and (block := stream.read(min(limit, 1 << 24))):
+            found.append(block)
+            limit -= len(block)
+    return b"".join(found)
 
 
 def lines(files: Files, name: str) -> Iterator[tuple[int, str]]:
     """Line number (from 1) and text of each line, without its line end and a byte-order mark at the file's start;
-    invalid UTF-8 is a ``DataError``."""
+    invalid UTF-8, or a line without an end in sight, is a ``DataError``."""
     with _opened(files, name) as stream:
-        for number, raw in enumerate(stream, start=1):
+        for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), start=1):
+            if len(raw) > LONGEST_LINE:
+                raise DataError(
+                    f"longer than {LONGEST_LINE:,} bytes",
+                    where=f"{files.where(name)}, line {number}",
+                    mend="No line of this format is: fetch the file again.",
+                )
             try:
                 text = raw.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -199,8 +291,8 @@ def source(task: Any, options: Any) -> tuple[str, Sequence[str]]:
     return chosen(options) if chosen is not None else (task.dataset, task.required)
 
 
-def find(dataset: str, required: Sequence[str], data: str | None) -> Files | None:
-    """The data set's files, or None for the embedded sample.
+def find(dataset: str, required: Sequence[str], data: str | None, *, offered: bool = False) -> Files | None:
+    """The data set's files, or None for the embedded sample. ``offered``: ``bench data get`` can fetch it.
 
     Raises ``DataError`` where ``data`` (the ``--data`` flag) is given and lacks the data set, ``UsageError`` where it
     is no folder. ``--data sample`` asks for the embedded sample.
@@ -208,33 +300,55 @@ def find(dataset: str, required: Sequence[str], data: str | None) -> Files | Non
     if data == SAMPLE:
         return None
     if data is not None:
-        root = Path(data)
-        if not root.is_dir():
-            raise UsageError(
-                "no such folder", where=f"--data {data}", mend="Give the folder that holds the data sets, or 'sample'."
-            )
+        root = _named_root(data)
         found = _below(root, dataset, required)
         if found is None:
             folder = Folder(root if _holds(root, dataset) and not (root / dataset).is_dir() else root / dataset)
             missing = [name for name in required if not folder.has(name)]
+            fetch = f"'bench data get {dataset} --data {data}' fetches them. Or put" if offered else "Put"
             raise DataError(
                 f"lacks {', '.join(f'{dataset}/{name}' for name in missing)} (plain, .gz or .xz)",
                 where=f"--data {data}",
-                mend=f"Put the official files of {dataset} there, or leave --data out to use the embedded sample.",
+                mend=f"{fetch} the official files of {dataset} there, or leave --data out to use the embedded sample.",
             )
         return found
-    _check_root(dataset, required)
-    roots = [Path(os.environ["BENCH_DATA"])] if os.environ.get("BENCH_DATA") else []
-    return next(filter(None, (_below(root, dataset, required) for root in [*roots, cache_folder() / "data"])), None)
+    _check_root(dataset, required, offered)
+    return next(filter(None, (_below(root, dataset, required) for root in _roots())), None)
 
 
-def _check_root(dataset: str, required: Sequence[str]) -> None:
+def located(dataset: str, data: str | None) -> list[Path]:
+    """The folders in which ``find`` looks for a data set, whether they are there or not, in its order."""
+    if data == SAMPLE:
+        return []
+    roots = _roots() if data is None else [_named_root(data)]
+    return [folder for root in roots for folder in (root / dataset, *([root] if _holds(root, dataset) else []))]
+
+
+def _roots() -> list[Path]:
+    """Where data sets are looked for without ``--data``."""
+    named = os.environ.get("BENCH_DATA")
+    return [*([Path(named)] if named else []), cache_folder() / "data"]
+
+
+def _named_root(data: str) -> Path:
+    if not Path(data).is_dir():
+        raise UsageError(
+            "no such folder", where=f"--data {data}", mend="Give the folder that holds the data sets, or 'sample'."
+        )
+    return Path(data)
+
+
+def _check_root(dataset: str, required: Sequence[str], offered: bool) -> None:
     """Raises ``UsageError`` where ``$BENCH_DATA`` is set and is no folder, or lacks the data set: a misspelt name must
     not mean a night on the sample."""
     named = os.environ.get("BENCH_DATA")
     if named and _below(Path(named), dataset, required) is None:
-        wrong = f"lacks {dataset}" if Path(named).is_dir() else "is no folder"
-        raise UsageError(wrong, where=f"BENCH_DATA={named}", mend="Mend it, or give --data (a folder, or 'sample').")
+        there = Path(named).is_dir()
+        wrong = f"lacks {dataset}" if there else "is no folder"
+        fetch = f"'bench data get {dataset}' fetches it. Or mend" if offered and there else "Mend"
+        raise UsageError(
+            wrong, where=f"BENCH_DATA={named}", mend=f"{fetch} it, or give --data (a folder, or 'sample')."
+        )
 
 
 def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:
@@ -245,6 +359,15 @@ def _below(root: Path, dataset: str, required: Sequence[str]) -> Folder | None:
 
 def _holds(root: Path, dataset: str) -> bool:
     return root.absolute().name == dataset.rsplit("/", 1)[-1]
+
+
+def content_digest(folder: Folder, name: str) -> str:
+    """SHA-256 of a file's uncompressed content, remembered for as long as the file stays as it is. Raises ``DataError``
+    where it is missing or damaged."""
+    path = Path(folder.where(name))
+    if not path.is_file():
+        folder.open(name)
+    return _remembered_digest(path, partial(_hash, folder, name))
 
 
 def file_digest(path: Path) -> str:

@@ -69,6 +69,7 @@ def export(
     model: str | None = None,
     device: torch.device | None = None,
     force: bool = False,
+    trusted: bool = False,
 ) -> dict[str, int]:
     """Writes the files of the record's cell into ``folder``; returns their sizes in bytes by name.
 
@@ -78,7 +79,7 @@ def export(
     if record.status != "done":
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     check_folder(folder, force)
-    bench, state = final_state(store, record, listener, data, model, device)
+    bench, state = final_state(store, record, listener, data, model, device, trusted)
     found = digest(state.masks)
     if found != record.mask_digest:
         raise StoreError(
@@ -117,23 +118,26 @@ def final_state(
     data: str | None = None,
     model: str | None = None,
     device: torch.device | None = None,
+    trusted: bool = False,
 ) -> tuple[Workbench, State]:
     """The state that the record was measured on, computed from the nearest one that is stored."""
-    plan = plan_of(record, data, model)
+    plan = plan_of(record, data, model, trusted)
     dtype = getattr(torch, str(record.provenance.get("dtype", "float32")))
     place = device or torch.device(str(record.provenance.get("device", "cpu")))
     return Walk(divide(plan, lambda key: True), store, place, dtype, listener).final(plan.roots[0])
 
 
-def load(folder: Path, data: str | None = None, model: str | None = None) -> tuple[Task, nn.Module]:
+def load(
+    folder: Path, data: str | None = None, model: str | None = None, trusted: bool = False
+) -> tuple[Task, nn.Module]:
     """The exported model, in eval mode, with its units removed where some were; and its task, opened on its data, whose
     ``batches``, ``forward`` and ``evaluate`` go with it.
 
-    ``data`` as ``--data`` takes it, ``model`` the folder of the checkpoint where the cell began with one. Raises
-    ``BenchError`` where the data or prunebench is not what the model was made with.
+    ``data`` as ``--data`` takes it, ``model`` the folder of the checkpoint where the cell began with one, ``trusted``
+    whether code in it may run. Raises ``BenchError`` where the data or prunebench is not what the model was made with.
     """
     record = loads((folder / "record.json").read_text(encoding="utf-8"))
-    task = plan_of(record, data, model).roots[0].task.task
+    task = plan_of(record, data, model, trusted).roots[0].task.task
     built = task.build(0)
     smaller = folder / "compact.safetensors"
     if smaller.is_file():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from bench.errors import UsageError
 
 DEFAULT_GRID = "0.5,0.8,0.9,0.95,0.98"
 LEVEL = 0.8
 """Share of the weights that a level of iterative pruning leaves of those before it (Frankle & Carbin 2019)."""
+_SHOWN = 200
+"""Letters of a flag's text that an error repeats."""
 DTYPES = ("float32", "bfloat16")
 _MOST_VALUES = 10_000
+_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Request:
 
 def default_grid(structure: str | None) -> str:
     """The grid where none is given: of an N:M structure its one sparsity, as it has no other."""
-    numbers = re.fullmatch(r"(\d{1,9}):(\d{1,9})", structure or "")
+    numbers = re.fullmatch(r"(\d{1,9}):(\d{1,9})", structure or "", re.ASCII)
     if not numbers or not 0 < int(numbers[1]) < int(numbers[2]):
         return DEFAULT_GRID
     return f"{1 - int(numbers[1]) / int(numbers[2]):.12g}"
@@ -60,22 +64,22 @@ def parse_grid(text: str) -> tuple[float, ...]:
     kind, _, values = text.rpartition("=") if "=" in text else ("s", "", text)
     if kind not in ("s", "d", "c", "l"):
         raise UsageError(
-            f"unknown kind of target {kind!r}",
-            where=f"--grid {text}",
+            f"unknown kind of target {kind[:_SHOWN]!r}",
+            where=f"--grid {text[:_SHOWN]}",
             mend="Use sparsities, d=densities, c=exponents or l=levels.",
         )
-    sparsities: list[float] = []
+    where = f"--grid {text[:_SHOWN]}"
+    sparsities: dict[float, None] = {}
     for part in values.split(","):
-        for value in _expand(part.strip(), text):
+        for value in _expand(part.strip(), where):
             sparsity = _sparsity(kind, value)
             if not 0 <= sparsity < 1:
                 raise UsageError(
-                    f"sparsity {sparsity:g} is outside [0, 1)",
-                    where=f"--grid {text}",
-                    mend="Give values from 0 to below 1.",
+                    f"sparsity {sparsity:g} is outside [0, 1)", where=where, mend="Give values from 0 to below 1."
                 )
-            if sparsity not in sparsities:
-                sparsities.append(sparsity)
+            sparsities[sparsity] = None
+            if len(sparsities) > _MOST_VALUES:
+                raise UsageError(f"more than {_MOST_VALUES:,} values", where=where, mend="Give fewer.")
     return tuple(sparsities)
 
 
@@ -85,44 +89,44 @@ def _sparsity(kind: str, value: Decimal) -> float:
     # Twelve digits, so that c=1 is the same cell as 0.9.
     if kind == "d":
         return round(float(1 - value), 12)
-    return round(1 - (10 ** -float(value) if kind == "c" else LEVEL ** float(value)), 12)
-
-
-def _expand(part: str, text: str) -> list[Decimal]:
     try:
-        numbers = [Decimal(number) for number in part.split(":")]
-    except InvalidOperation:
-        numbers = []
-    if not all(number.is_finite() for number in numbers) or len(numbers) not in (1, 3):
+        return round(1 - (10 ** -float(value) if kind == "c" else LEVEL ** float(value)), 12)
+    except OverflowError:  # an exponent or a level far below 0
+        return -math.inf
+
+
+def _expand(part: str, where: str) -> list[Decimal]:
+    given = [number.strip() for number in part.split(":")]
+    numbers = [Decimal(number) for number in given] if all(map(_NUMBER.fullmatch, given)) else []
+    if len(numbers) not in (1, 3):
         raise UsageError(
-            f"{part!r} is neither a number nor START:END:STEP",
-            where=f"--grid {text}",
+            f"{part[:_SHOWN]!r} is neither a number nor START:END:STEP",
+            where=where,
             mend="For example 0.5,0.8 or 0.5:0.9:0.1.",
         )
     if len(numbers) == 1:
         return numbers
     start, end, step = numbers
     if step <= 0 or end < start or (end - start) / step > _MOST_VALUES:
-        raise UsageError(
-            "an empty or endless range", where=f"--grid {text}", mend="Give START <= END and a positive STEP."
-        )
+        raise UsageError("an empty or endless range", where=where, mend="Give START <= END and a positive STEP.")
     return [start + step * index for index in range(int((end - start) / step) + 1)]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from ``0``, ``0,1,5`` or ``0-2``."""
-    seeds: list[int] = []
+    where = f"--seeds {text[:_SHOWN]}"
+    seeds: dict[int, None] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip())
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip(), re.ASCII)
         if not match:
-            raise UsageError(f"{part!r} is no seed", where=f"--seeds {text}", mend="For example 0, 0,1,5 or 0-2.")
+            raise UsageError(f"{part[:_SHOWN]!r} is no seed", where=where, mend="For example 0, 0,1,5 or 0-2.")
         first = int(match[1])
         last = int(match[2] or first)
         if last < first or last - first >= _MOST_VALUES:
-            raise UsageError(
-                "an empty or endless range", where=f"--seeds {text}", mend="Give FIRST-LAST, up to 10,000."
-            )
-        seeds.extend(seed for seed in range(first, last + 1) if seed not in seeds)
+            raise UsageError("an empty or endless range", where=where, mend="Give FIRST-LAST, up to 10,000.")
+        seeds |= dict.fromkeys(range(first, last + 1))
+        if len(seeds) > _MOST_VALUES:
+            raise UsageError(f"more than {_MOST_VALUES:,} seeds", where=where, mend="Give fewer.")
     return tuple(seeds)
 
 

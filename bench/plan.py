@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.grid import DTYPES, Request
 from bench.record import DENSE
 from bench.settings import changed, override
+from bench.sources import offers
 from bench.steps import (
     Evaluate,
     Init,
@@ -27,6 +28,10 @@ from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task
 
+MOST_CELLS = 200_000
+"""Of one request."""
+MOST_ITERATIONS = 1_000
+
 
 def make(request: Request) -> Plan:
     """The plan of a request. Opens the data, resolves every setting, and raises ``BenchError`` for what cannot be."""
@@ -39,6 +44,7 @@ def make(request: Request) -> Plan:
     pruners = _pruners(request)
     cells: list[tuple[str, Cell]] = []
     tasks = [open_task(name, request, model) for name in request.tasks for model in request.models or (None,)]
+    _check_size(request, pruners, len(tasks))
     for structure in dict.fromkeys(pruner.structure for pruner in pruners):
         for task in tasks:
             check_task(registry.structure(structure), task.task)
@@ -50,6 +56,19 @@ def make(request: Request) -> Plan:
     return replace(of_cells(cells), request=request)
 
 
+def _check_size(request: Request, pruners: Sequence[Pruner], tasks: int) -> None:
+    """Raises ``UsageError`` where nobody could wait for the plan, let alone for the grid."""
+    counted = [pruner.options.iterations for pruner in pruners if pruner.counts_iterations]
+    if counted and max(counted) > MOST_ITERATIONS:
+        raise UsageError(f"{max(counted):,} iterations: give {MOST_ITERATIONS:,} or less", where="iterations")
+    targets = sum(counted) + len(request.sparsities) * (len(pruners) - len(counted))
+    cells = tasks * len(request.seeds) * (1 + targets)
+    if cells > MOST_CELLS:
+        raise UsageError(
+            f"a grid of {cells:,} cells, {MOST_CELLS:,} at most", mend="Ask for fewer targets, seeds, pruners or tasks."
+        )
+
+
 def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:
     """Finds the task's data, opens it with the preset that fits and the request's overrides."""
     kind = registry.task(name)
@@ -57,7 +76,8 @@ def open_task(name: str, request: Request, model: str | None = None) -> OpenTask
     settings = {**request.settings, **({} if model is None else {"model": model}), **_settings_of(name, request)}
     # Which data set it is may be an option, and which preset fits depends on whether that is there.
     likely = request.preset or ("small" if "small" in presets else next(iter(presets)))
-    files = find(*source(kind, _preset(name, presets, likely, settings).options), request.data)
+    dataset, required = source(kind, _preset(name, presets, likely, settings).options)
+    files = find(dataset, required, request.data, offered=offers(kind, dataset))
     preset_name = request.preset or ("smoke" if files is None else "small")
     preset = _preset(name, presets, preset_name, settings)
     task = kind(files if files is not None else Memory(name, kind.sample()), preset.options)

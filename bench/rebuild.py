@@ -12,22 +12,31 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from bench import registry, steps
+from bench.checkpoints import TRUST
 from bench.data import SAMPLE, Memory, find, source
-from bench.errors import DataError, StoreError
+from bench.errors import DataError, StoreError, UsageError
 from bench.plan import REFERENCE, presets_of, root_of
 from bench.record import DENSE, Record
+from bench.sources import offers
 from bench.steps import Path, Step, keys
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget
 
 
-def plan_of(record: Record, data: str | None = None, model: str | None = None) -> Plan:
+def plan_of(record: Record, data: str | None = None, model: str | None = None, trusted: bool = False) -> Plan:
     """The plan of the record's cell alone. ``data`` is the folder with the data sets, as ``--data`` takes it, ``model``
-    the folder of its checkpoint, of which the record has the name only.
+    the folder of its checkpoint, of which the record has the name only. ``trusted``: code in that checkpoint may run,
+    which a record by itself does not allow.
 
     Raises ``DataError`` where the data is not what the record was computed on, and ``StoreError`` where this version of
     prunebench, or of the task, would compute something else.
     """
+    if record.options.get(TRUST) and not trusted:
+        raise UsageError(
+            "was computed with code that lies in its checkpoint",
+            where=f"record {record.key[:12]}",
+            mend="--trust-remote-code runs that code again.",
+        )
     task = _opened(record, data, model)
     path = path_of(record)
     root = root_of(task, record.seed, str(record.provenance.get("dtype", "float32")))
@@ -93,7 +102,8 @@ def _opened(record: Record, data: str | None, model: str | None) -> OpenTask:
     preset = presets.get(record.preset) or next(iter(presets.values()))
     given = record.options if model is None else {**record.options, "model": model}
     options = _read(type(preset.options), given)
-    files = None if sampled else find(*source(kind, options), data)
+    dataset, required = source(kind, options)
+    files = None if sampled else find(dataset, required, data, offered=offers(kind, dataset))
     task = kind(files if files is not None else Memory(record.task, kind.sample()), options)
     identity = asdict(task.identity())
     if identity["digest"] != record.data.get("digest"):

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from bench.errors import CellError, StoreError
@@ -151,9 +155,60 @@ def loads(text: str) -> Record:
     try:
         layers = tuple(Layer(**layer) for layer in body["layers"])
         failure = Failure(**body["failure"]) if body["failure"] else None
-        return Record(**{**body, "layers": layers, "failure": failure})
+        record = Record(**{**body, "layers": layers, "failure": failure})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the fields of a record ({error})") from error
+    check_types(record)
+    return record
+
+
+def check_types(record: Record) -> None:
+    """Raises ``ValueError`` where a field of a record that was read is not of its type: what reports compute with must
+    be numbers, and what they look up must be there. The checksum says that a record is as it was written, not by whom.
+    """
+    holders: list[Record | Layer | Failure] = [record, *record.layers, *([record.failure] if record.failure else [])]
+    for holder in holders:
+        for name, fits in _checks(type(holder)):
+            if not fits(getattr(holder, name)):
+                raise ValueError(f"{name} is not of its type")
+    counts = record.data.get("counts", {})
+    if not isinstance(counts, dict) or not all(map(_is_whole, counts.values())):
+        raise ValueError("the data's counts are no numbers")
+    named = [entry.get("name") for entry in record.metric_info]
+    kinds = [step.get("step") for step in record.path]
+    if not all(type(name) is str for name in (*named, *kinds)):
+        raise ValueError("a metric without a name, or a step without its kind")
+
+
+@cache
+def _checks(kind: type) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
+    return tuple((name, _check(hint)) for name, hint in typing.get_type_hints(kind).items())
+
+
+def _check(hint: Any) -> Callable[[Any], bool]:
+    """What tells whether a value, as JSON gives it, is of the annotated type."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        one, *others = (_check(option) for option in inner if option is not type(None))
+        assert not others, "a field is of one type, or None"
+        return lambda value: value is None or one(value)
+    if origin is Mapping:
+        each = _check(inner[1])
+        return lambda value: type(value) is dict and all(map(each, value.values()))
+    if origin is Sequence:
+        each = _check(inner[0])
+        return lambda value: isinstance(value, list | tuple) and all(map(each, value))
+    if hint is int:
+        return _is_whole
+    if hint is float:
+        return lambda value: (type(value) is float and math.isfinite(value)) or _is_whole(value)
+    if hint in (str, bool):
+        return lambda value: type(value) is hint
+    return lambda value: True  # plain JSON, or a dataclass that is checked by itself
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
 
 
 def seal(body: Mapping[str, Any]) -> str:

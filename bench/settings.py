@@ -15,6 +15,8 @@ from tasks.base import Preset
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+LARGEST = 2**53
+"""Of whole numbers: what JSON keeps everywhere, and far beyond what any setting means."""
 T = TypeVar("T", bound="DataclassInstance")
 
 
@@ -86,7 +88,12 @@ def _read(kind: Any, text: str) -> Any:
         return text.lower() == "true"
     if kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
-            raise ValueError(f"{text!r} is no {'whole number' if kind is int else 'number'}") from None
+            raise ValueError(f"{text[:80]!r} is no {'whole number' if kind is int else 'number'}") from None
+        if not abs(number) < float("inf"):
+            raise ValueError(f"{text[:80]!r} is no finite number")
+        if kind is int and abs(number) > LARGEST:
+            raise ValueError(f"{text[:80]!r} is larger than any setting may be")
+        return number
     return text

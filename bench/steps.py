@@ -24,6 +24,8 @@ SEMANTICS = 1
 
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+LONGEST = 1_000_000_000
+"""Of a schedule, in steps or epochs, and of a batch, in examples."""
 DECAYS = ("constant", "linear", "cosine", "milestones")
 
 
@@ -68,6 +70,10 @@ class Schedule:
         for name, (count, least) in whole.items():
             if count < least:
                 return f"{name} is {count}: give {least} or more"
+            if count > LONGEST:
+                return f"{name} is {count}: give {LONGEST:,} or less"
+        if (self.epochs or 0) > LONGEST:
+            return f"epochs is {self.epochs:g}: give {LONGEST:,} or less"
         if self.clip == 0:
             return "clip is 0: give a positive number, or none"
         if not all(0 <= beta < 1 for beta in self.betas) or len(self.betas) != 2:

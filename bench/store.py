@@ -43,6 +43,10 @@ AT_ONCE = 16
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A key or a kind: nothing that could lead out of the folder or be mistaken for something else in it."""
+_FILE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{16}(\.[a-z0-9]{1,16}){0,2}")
+"""The name of a file beside a record: key, kind, digest."""
+LARGEST_RECORD = 256 << 20
+"""Bytes of a record, a timing, a measurement or a reference at most."""
 
 
 class Store:
@@ -127,7 +131,7 @@ class Store:
         except ValueError:
             self.set_aside(name)
             return None
-        if record.key != key or not all(self._whole(f"files/{file}") for file in record.files.values()):
+        if record.key != key or not all(self._beside(file) for file in record.files.values()):
             self.set_aside(name)
             return None
         return record
@@ -237,8 +241,10 @@ class Store:
         return name
 
     def file(self, name: str) -> bytes:
-        """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged."""
+        """Content of a file under ``files/``. Raises ``StoreError`` where it is missing or damaged, or no such name."""
         path = f"files/{name}"
+        if not _FILE.fullmatch(name):
+            raise StoreError(f"{name[:80]!r} is no name of a file beside a record", where=self.where())
         try:
             content = self.storage.read(path)
         except FileNotFoundError:
@@ -353,6 +359,10 @@ class Store:
         suffixes = (".json", ".safetensors")
         return sorted({name.partition(".")[0] for name in self.storage.names(folder) if name.endswith(suffixes)})
 
+    def _beside(self, name: str) -> bool:
+        """Whether a file that a record names lies under ``files/``, whole."""
+        return _FILE.fullmatch(name) is not None and self._whole(f"files/{name}")
+
     def _whole(self, name: str) -> bool:
         """Whether a file with a digest in its name has that content. Elsewhere than on this machine, whether it is
         there: to fetch every file for every table would take too long, and what is read is checked then."""
@@ -368,6 +378,10 @@ class Store:
         if not _NAME.fullmatch(key):
             return None
         try:
+            folder = self.storage.folder
+            if folder is not None and (folder / name).stat().st_size > LARGEST_RECORD:
+                self.set_aside(name)
+                return None
             return self.storage.read(name).decode()
         except FileNotFoundError:
             return None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pruners.base import Budget, Pruner
 
 T = TypeVar("T")
+MOST_CUTS = 1_000
+"""Cuts on one path."""
 CLOSE = 1e-9
 """Sparsities nearer than this are one target."""
 
@@ -136,11 +138,11 @@ def gradual(pruner: Pruner, target: float, budget: Budget) -> Path:
     options = _options(pruner, Gradual)
     schedule = budget.recover if pruner.when == "trained" else budget.train
     span = int(schedule.length * options.until)
-    if options.cuts < 1 or not 0 < options.until < 1 or span < 1:
+    if not 1 <= options.cuts <= MOST_CUTS or not 0 < options.until < 1 or span < 1:
         raise UsageError(
             f"{options.cuts} cuts until {options.until} of {schedule.length} steps",
             where=f"pruner {pruner.name!r}",
-            mend="Give at least one cut, a share between 0 and 1, and a longer schedule.",
+            mend=f"Give 1 to {MOST_CUTS:,} cuts, a share between 0 and 1, and a longer schedule.",
         )
     cuts = min(options.cuts, span)
     steps: list[Step] = [*_train(budget.train)] if pruner.when == "trained" else []
@@ -189,6 +191,10 @@ def levels(rate: float, target: float) -> Iterator[float]:
         raise UsageError(f"a rate of {rate}", mend="Give the share of remaining weights to cut, between 0 and 1.")
     level = 1
     while (sparsity := round(1 - (1 - rate) ** level, 12)) < target - CLOSE:
+        if level > MOST_CUTS:
+            raise UsageError(
+                f"a rate of {rate} needs more than {MOST_CUTS:,} levels to {target:g}", mend="Give a larger rate."
+            )
         yield sparsity
         level += 1
     if target:

@@ -23,8 +23,29 @@ Measured = Mapping[str, Mapping[str, Any]]
 def measured(store: Store, records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
     """Latency of the records that have it, by key."""
     there = store.measured()
-    found = {record.key: store.measurement(record.key).get("latency") for record in records if record.key in there}
-    return {key: latency for key, latency in found.items() if latency}
+    found: dict[str, Any] = {
+        record.key: store.measurement(record.key).get("latency") for record in records if record.key in there
+    }
+    return {key: latency for key, latency in found.items() if readable(latency)}
+
+
+def readable(latency: Any) -> bool:
+    """Whether this is what ``bench.measure.latency`` gives: the checksum says nothing of who wrote it."""
+    try:
+        whole = (latency["batch_size"], latency["threads"], latency["rounds"])
+        entries = [(entry["backend"], entry["median"], entry["lower"], entry["upper"]) for entry in latency["backends"]]
+    except (KeyError, TypeError, IndexError):
+        return False
+    return (
+        all(type(count) is int for count in whole)
+        and isinstance(latency.get("device"), str)
+        and isinstance(latency.get("left_out", {}), dict)
+        and all(isinstance(name, str) and all(map(_is_number, times)) for name, *times in entries)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def blocks(records: Sequence[Record], latency: Measured) -> list[Block]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from bench.checkpoints import Checkpoint
 from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
+from bench.sources import DataSet
 from bench.steps import Schedule
 
 if TYPE_CHECKING:
@@ -214,6 +215,15 @@ class Sited(Protocol):
     @staticmethod
     def source(options: Any) -> tuple[str, Sequence[str]]:
         """Folder and required files of the data set that the options name."""
+        ...
+
+
+class Obtainable(Protocol):
+    """What a task may offer beyond ``Task``: where its data sets are to be had (``bench data``)."""
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """The official sources of each data set that it can stand on."""
         ...
 
 

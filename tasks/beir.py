@@ -13,10 +13,19 @@ from typing import Any
 
 from bench.data import Files, lines
 from bench.errors import DataError
+from tasks.numerals import grade
 
 CORPUS, QUERIES = "corpus.jsonl", "queries.jsonl"
 TRAIN, TEST = "qrels/train.tsv", "qrels/test.tsv"
 HEADER = ["query-id", "corpus-id", "score"]
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+"""Without NaN and Infinity, which Python takes for JSON and nobody else does."""
 
 WHOLE = {
     "arguana": (8_674, 1_406),
@@ -97,7 +106,7 @@ def judgments(
             continue
         if len(parts) != len(HEADER):
             raise _bad(f"{len(parts)} columns where {len(HEADER)} belong ({', '.join(HEADER)})", where)
-        query, document, grade = parts
+        query, document, relevance = parts
         for what, named, known, home in (
             ("query", query, known_queries, QUERIES),
             ("document", document, known_documents, CORPUS),
@@ -110,7 +119,7 @@ def judgments(
                 )
         if document in found.get(query, {}):
             raise _bad(f"document {document!r} is judged a second time for query {query!r}", where)
-        found.setdefault(query, {})[document] = _relevance(grade, where)
+        found.setdefault(query, {})[document] = grade(relevance, where)
     return _some(found, files, name, "judgment")
 
 
@@ -119,21 +128,16 @@ def relevant(grades: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, 
     return {query: graded for query, graded in grades.items() if max(graded.values()) > 0}
 
 
-def _relevance(text: str, where: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise _bad(f"{text!r} is no relevance", where) from None
-
-
 def _objects(files: Files, name: str, what: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Place, id and object of each line."""
     for line, text in lines(files, name):
         where = f"{files.where(name)}, line {line}"
         try:
-            row = json.loads(text)
+            row = _JSON.decode(text)
         except ValueError as error:
             raise _bad(f"is no JSON ({error})", where) from None
+        except RecursionError:
+            raise _bad("is JSON nested too deeply", where) from None
         if not isinstance(row, dict):
             raise _bad(f"a JSON {type(row).__name__} where an object belongs", where)
         number = _field(row, "_id", what, where)
@@ -147,6 +151,8 @@ def _field(row: Mapping[str, Any], field: str, what: str, where: str) -> str:
     if not isinstance(value, str):
         found = "is missing" if field not in row else f"is {json.dumps(value)[:40]}, where text belongs"
         raise _bad(f"the {what}'s {field!r} {found}", where)
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _bad(f"the {what}'s {field!r} holds half a character (a lone surrogate)", where)
     return value
 
 

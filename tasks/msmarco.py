@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.data import Files, lines
 from bench.errors import DataError
+from tasks.numerals import blank_separated, grade, identifier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +47,6 @@ class Judgment:
     line: int
 
 
-def _number(text: str, what: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise DataError(f"{text!r} is no {what} number", where=where, mend="Mend or delete the line.")
-    return int(text)
-
-
 def _rows(files: Files, name: str, what: str) -> Iterator[tuple[int, int, str]]:
     """Line, number and text of a file with two tab-separated columns."""
     for line, row in lines(files, name):
@@ -63,7 +58,7 @@ def _rows(files: Files, name: str, what: str) -> Iterator[tuple[int, int, str]]:
             )
         if not text.strip():
             raise DataError(f"the {what} has no text", where=where, mend="Mend or delete the line.")
-        yield line, _number(number, what, where), text
+        yield line, identifier(number, what, where), text
 
 
 def passages(files: Files, name: str = COLLECTION) -> Iterator[tuple[int, str]]:
@@ -112,17 +107,13 @@ def judgments(files: Files, name: str) -> list[Judgment]:
     found: list[Judgment] = []
     for line, row in lines(files, name):
         where = f"{files.where(name)}, line {line}"
-        parts = row.split()
+        parts = blank_separated(row)
         if len(parts) != 4:
             raise DataError(
                 f"{len(parts)} columns where 4 belong ({QREL_COLUMNS})", where=where, mend="Mend or delete the line."
             )
-        try:
-            relevance = int(parts[3])
-        except ValueError:
-            raise DataError(f"{parts[3]!r} is no relevance", where=where, mend="Mend or delete the line.") from None
-        query, passage = _number(parts[0], "query", where), _number(parts[2], "passage", where)
-        found.append(Judgment(query, passage, relevance, line))
+        query, passage = identifier(parts[0], "query", where), identifier(parts[2], "passage", where)
+        found.append(Judgment(query, passage, grade(parts[3], where), line))
     if not found:
         raise DataError("the file holds no judgment", where=files.where(name), mend="Give a file with judgments.")
     return found

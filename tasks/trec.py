@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bench.data import Files, lines
 from bench.errors import DataError
+from tasks.numerals import MEND, blank_separated, identifier, score
 
 COLUMNS = "query, Q0, document, rank, score, tag"
 
@@ -30,16 +30,16 @@ def read_run(files: Files, name: str) -> Mapping[int, tuple[Candidate, ...]]:
     found: dict[int, dict[int, Candidate]] = {}
     for line, row in lines(files, name):
         where = f"{files.where(name)}, line {line}"
-        parts = row.split()
+        parts = blank_separated(row)
         if len(parts) != 6:
-            raise _broken(f"{len(parts)} columns where 6 belong ({COLUMNS})", where)
-        query, document = _number(parts[0], "query", where), _number(parts[2], "passage", where)
+            raise DataError(f"{len(parts)} columns where 6 belong ({COLUMNS})", where=where, mend=MEND)
+        query, document = identifier(parts[0], "query", where), identifier(parts[2], "passage", where)
         ranked = found.setdefault(query, {})
         if document in ranked:
             raise DataError(
                 f"query {query} ranks passage {document} a second time", where=where, mend="Delete one of the two."
             )
-        ranked[document] = Candidate(document, _score(parts[4], where), line)
+        ranked[document] = Candidate(document, score(parts[4], where), line)
     if not found:
         raise DataError("the run holds no line", where=files.where(name), mend="Give a run with ranked passages.")
     return {query: tuple(sorted(ranked.values(), key=lambda row: -row.score)) for query, ranked in found.items()}
@@ -68,23 +68,3 @@ def require_known(
                 where=f"{files.where(name)}, line {missing[0].line}",
                 mend="Add it there, or keep only the rows whose passage is there.",
             )
-
-
-def _number(text: str, what: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise _broken(f"{text!r} is no {what} number", where)
-    return int(text)
-
-
-def _score(text: str, where: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        raise _broken(f"{text!r} is no score", where) from None
-    if not math.isfinite(score):
-        raise _broken(f"the score {text!r} ranks nothing", where)
-    return score
-
-
-def _broken(what: str, where: str) -> DataError:
-    return DataError(what, where=where, mend="Mend or delete the line.")

@@ -13,6 +13,21 @@ from hypothesis import settings
 settings.register_profile("shared", deadline=None, derandomize=True)
 settings.load_profile("shared")
 
+FUZZ = 100
+"""Mutated inputs a format in the usual suite; ``make test-fuzz`` gives a thousand."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=FUZZ, metavar="N", help="mutated inputs a format (tests/fuzz)")
+
+
+@pytest.fixture(scope="session")
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """Mutated inputs a format."""
+    count: int = request.config.getoption("--fuzz")
+    return count
+
+
 HERE = Path(__file__).parent
 PLUGIN = HERE / "plugin"
 sys.path.insert(0, str(PLUGIN))

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import check, compare, doctor, export, list, paper, plan, report, run, show, status
+from bench.cli import check, compare, data, doctor, export, list, paper, plan, report, run, show, status
 from bench.cli.output import BROKEN_PIPE, PipeClosedError, close_quietly
 from bench.cli.ownership import check_packages
 from bench.errors import BenchError
@@ -36,6 +36,7 @@ app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.add_typer(data.app, name="data")
 app.add_typer(paper.app, name="paper")
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)

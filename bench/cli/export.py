@@ -20,6 +20,7 @@ def export(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.  [default: the record's]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Intra-op threads.  [default: the record's]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    trust_remote_code: flags.TrustRemoteCode = None,
 ) -> None:
     """Write the final model of a finished cell: dense with zeros, masks, compressed and, without its units, compact.
 
@@ -44,5 +45,15 @@ def export(
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     progress = Progress(record.train_steps, 1)
     with progress:
-        sizes = write_files(store, record, to, progress, data=data, model=model, device=place, force=force)
+        sizes = write_files(
+            store,
+            record,
+            to,
+            progress,
+            data=data,
+            model=model,
+            device=place,
+            force=force,
+            trusted=bool(trust_remote_code),
+        )
     write(block([str(to), "bytes"], [[f"  {name}", f"{size:,}"] for name, size in sizes.items()], right=(1,)))

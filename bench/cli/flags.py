@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from bench.checkpoints import TRUST
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
 from bench.registry import pruner, suggestion
@@ -58,6 +59,13 @@ Set = Annotated[
     typer.Option("--set", help="NAME=VALUE, any setting of the preset ('bench show TASK')."),
 ]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="float32 or bfloat16 (mixed precision).")]
+TrustRemoteCode = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run code that lies in the checkpoint of --model. It may do all that you may. Recorded.",
+    ),
+]
 Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
 Out = Annotated[
     str | None,
@@ -104,11 +112,14 @@ FLAGS: dict[str, Any] = {
     "score_after": ScoreAfter,
     "set_": Set,
     "dtype": Dtype,
+    "trust_remote_code": TrustRemoteCode,
     "config": Config,
     "out": Out,
 }
 """The flags that describe a grid, by parameter name, in the order of the help."""
 
+LARGEST_CONFIG = 1 << 20
+"""Bytes of a file of flags at most."""
 _SHORTHANDS = {
     "epochs": ("train.epochs",),
     "steps": ("train.steps",),
@@ -116,6 +127,7 @@ _SHORTHANDS = {
     "lr": ("train.lr",),
     "recover": ("recover.steps",),
     "prune_embeddings": ("prune_embeddings",),
+    TRUST: (TRUST,),
 }
 """Flags that are short for settings."""
 
@@ -153,7 +165,10 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
         if values.get(flag) is not None
         for setting in names
     }
-    settings, pruner_settings = split_settings({**settings, **parse_settings(values.get("set_") or ())})
+    more = parse_settings(values.get("set_") or ())
+    if any(name.rpartition(".")[2] == TRUST for name in more):
+        raise _by_flag_alone()
+    settings, pruner_settings = split_settings({**settings, **more})
     if values.get("recover") is not None:
         _check_recovers(_names(values["pruner"]), values.get("when"))
     for name in ("rewind", "score_after"):
@@ -188,6 +203,13 @@ def _check_said_once(name: str, settings: Mapping[str, str]) -> None:
             raise UsageError("is given by --set as well", where=flag, mend=f"Leave out {flag} or --set {setting}.")
 
 
+def _by_flag_alone() -> UsageError:
+    """No file and no setting among others lets foreign code run."""
+    return UsageError(
+        "is given by its flag alone", where=TRUST, mend="Add --trust-remote-code to the command, if you do trust it."
+    )
+
+
 def _check_recovers(pruners: Sequence[str], when: str | None) -> None:
     if all((when or pruner(name).when) == "init" for name in pruners):
         raise UsageError("all asked pruners cut before training", where="--recover", mend="Add --when trained.")
@@ -198,12 +220,9 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
     path = given.get("config")
     if path is None:
         return flags
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=f"--config {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"is no TOML ({error})", where=f"--config {path}") from error
+    table = _table(Path(path))
+    if TRUST in {name.replace("-", "_") for name in table}:
+        raise _by_flag_alone()
     known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config"})
     values: dict[str, Any] = {}
     for name, value in table.items():
@@ -212,6 +231,20 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
         values[name.replace("-", "_")] = _plain(name, value, path)
     settings = [f"{name}={value}" for name, value in _flattened(values.pop("set", {}))]
     return {**values, **flags, "set_": [*settings, *flags.get("set_", [])]}
+
+
+def _table(path: Path) -> dict[str, Any]:
+    where = f"--config {path}"
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UsageError(f"is larger than {LARGEST_CONFIG:,} bytes", where=where, mend="Give a file of flags.")
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=where) from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and numbers of thousands of digits
+        raise UsageError(f"is no TOML ({error})", where=where) from error
+    except RecursionError:
+        raise UsageError("is no TOML that anyone needs: nested too deeply", where=where) from None
 
 
 def _flattened(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -112,6 +112,8 @@ def remarks(plan: Plan, request: Request) -> list[str]:
         for name, pruner in sorted(counted.items())
     ]
     found += list(dict.fromkeys(said for cell in plan.cells if (said := _crowded(cell))))
+    if request.data is None:
+        found += _sampled(plan)
     if any(name.startswith("recover.") for name in request.settings):
         recovering = {cell.pruner.name for cell in plan.cells if _recovers(cell)}
         alone = {cell.pruner.name for cell in plan.cells if cell.target} - recovering
@@ -126,6 +128,19 @@ def _crowded(cell: Cell) -> str:
     if asked is None or not cell.target or made >= asked:
         return ""
     return f"{cell.pruner.name} cuts {made} times, not {asked}: its schedule has room for no more; give it more steps."
+
+
+def _sampled(plan: Plan) -> list[str]:
+    """For each task on its sample, where nothing was said of data, how to get the real one."""
+    from bench.data import SAMPLE
+    from bench.sources import offers
+
+    on_samples = {root.task.name: root.task.task for root in plan.roots if root.task.data["kind"] == SAMPLE}
+    return [
+        f"{name} stands on its embedded sample: 'bench data get {task.dataset}' fetches the real data."
+        for name, task in on_samples.items()
+        if offers(type(task), task.dataset)
+    ]
 
 
 def _recovers(cell: Cell) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.output import write
-from bench.errors import StoreError, UsageError
+from bench.errors import BenchError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("text", "md", "latex", "csv", "jsonl", "parquet")
 PER_CELL = ("csv", "jsonl", "parquet")
 BINARY = "parquet"
+FOREIGN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What values that no run leaves can raise in what shows them."""
 NARROWEST, WIDEST = 100, 160
 
 
@@ -113,7 +115,55 @@ def selected(records: Sequence[Record], tasks: str | None, pruners: str | None, 
 
 
 def rendered(store: Store, records: Sequence[Record], format: str, width: int | None = None) -> str | bytes:
-    """The records in a format, at ``width`` columns where it is text; bytes where the format is binary."""
+    """The records in a format, at ``width`` columns where it is text; bytes where the format is binary. Raises
+    ``StoreError`` where one cannot be shown."""
+    return _shown(records, lambda chosen: _rendered(store, chosen, format, width))
+
+
+def summarised(store: Store, records: Sequence[Record], format: str, width: int | None = None) -> str | bytes:
+    """The cross-task answer in a format. Raises ``StoreError`` where a record cannot be shown."""
+    return _shown(records, lambda chosen: _summarised(store, chosen, format, width))
+
+
+def _shown(records: Sequence[Record], make: Callable[[Sequence[Record]], str | bytes]) -> str | bytes:
+    """``make(records)``. A record's checksum says that it is as it was written, not that prunebench wrote it: one with
+    values that no run leaves is named in one line."""
+    try:
+        return make(records)
+    except FOREIGN as error:
+        others = ([one for one in records if one is not left] for left in records)
+        alone = next((record for record in records if _fails(make, [record])), None)
+        if alone is None and len(records) <= FEW:
+            alone = next((left for left, rest in zip(records, others, strict=True) if not _fails(make, rest)), None)
+        if alone is None and len(records) <= FEW:
+            raise
+        raise unshowable(f"record {alone.key[:12]}" if alone is not None else "a record", error) from error
+
+
+FEW = 50
+"""Records up to which the one is looked for that fits the others badly."""
+
+
+def unshowable(where: str, error: Exception) -> StoreError:
+    """The line about a record that cannot be shown."""
+    return StoreError(
+        f"holds values that no run leaves ({type(error).__name__}: {str(error)[:80]})",
+        where=where,
+        mend="Move its file out of records/: 'bench run' computes the cell again.",
+    )
+
+
+def _fails(make: Callable[[Sequence[Record]], str | bytes], records: Sequence[Record]) -> bool:
+    try:
+        make(records)
+    except FOREIGN:
+        return True
+    except BenchError:
+        return False
+    return False
+
+
+def _rendered(store: Store, records: Sequence[Record], format: str, width: int | None) -> str | bytes:
     from reports.latency import measured
 
     if format in PER_CELL:
@@ -138,8 +188,7 @@ def rendered(store: Store, records: Sequence[Record], format: str, width: int | 
     return text.render(found, width) + "".join(f"\n{text.block(block, width)}" for block in clocked)
 
 
-def summarised(store: Store, records: Sequence[Record], format: str, width: int | None = None) -> str | bytes:
-    """The cross-task answer in a format."""
+def _summarised(store: Store, records: Sequence[Record], format: str, width: int | None) -> str | bytes:
     from reports import latex, markdown, parquet, summary, text
     from reports.answers import answers
     from reports.rows import tables

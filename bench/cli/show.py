@@ -37,10 +37,16 @@ def show(
     if groups:
         write("\n".join(_plug_in(group, name, model) for group in groups))
     elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
+        from bench.cli.report import FOREIGN, unshowable
         from bench.store import Store
 
         store = Store(out)
-        write(_record(found(store, name, out), store))
+        record = found(store, name, out)
+        try:
+            text = _record(record, store)
+        except FOREIGN as error:
+            raise unshowable(f"record {record.key[:12]}", error) from error
+        write(text)
     else:
         # One name may stand for a pruner and its learner.
         known = [*dict.fromkeys(known for group in registry.GROUPS for known in registry.names(group))]
@@ -205,7 +211,9 @@ def _costs(record: Record) -> list[tuple[str, object]]:
 
 def _latency(found: Any) -> list[tuple[str, object]]:
     """Median and quartiles by back-end, and what they were measured under."""
-    if not found:
+    from reports.latency import readable
+
+    if not readable(found):
         return []
     times = [
         (entry["backend"], f"{entry['median']:.4g} ({entry['lower']:.4g} to {entry['upper']:.4g})")

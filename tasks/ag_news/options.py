@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.steps import Schedule
-from tasks.base import Preset
+from tasks.base import Preset, later
 
 EMBEDDING_BAG, TRANSFORMER = "embedding-bag", "transformer"
 POOLINGS = ("mean", "cls")
@@ -77,6 +77,8 @@ class CheckpointOptions:
     """What the classifier sees of the last layer: the state at [CLS] (``cls``), or the ``mean`` over the tokens."""
     prune_embeddings: bool = False
     """Offer the embedding table for pruning as well."""
+    trust_remote_code: bool = later(False)
+    """Run code that lies in the checkpoint: given by the flag of that name alone."""
 
     def __post_init__(self) -> None:
         _check_encoder(self)

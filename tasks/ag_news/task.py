@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from bench.checkpoints import Checkpoint, resolve
 from bench.couplings import Coupling
 from bench.data import SAMPLE, DataIdentity, Files
+from bench.sources import DataSet
 from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
 from tasks.ag_news.reader import CLASSES, Articles, read_articles
 from tasks.ag_news.sample import sample
+from tasks.ag_news.source import AG_NEWS
 from tasks.base import Evaluation, Metric, Preset, Reference
 
 if TYPE_CHECKING:
@@ -93,6 +95,11 @@ class AgNews:
     def sample() -> Mapping[str, bytes]:
         return sample()
 
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (AG_NEWS,)
+
     def identity(self) -> DataIdentity:
         counts = {split: len(self._articles[split]) for split in FILES}
         kind = SAMPLE if self.files.kind == SAMPLE else "whole" if counts == OFFICIAL_ROWS else "subset"
@@ -103,7 +110,8 @@ class AgNews:
 
     def checkpoint(self) -> Checkpoint | None:
         """The pretrained encoder that ``--model`` names; None for the task's own models."""
-        return resolve(self.options.model) if isinstance(self.options, CheckpointOptions) else None
+        chosen = self.options
+        return resolve(chosen.model, chosen.trust_remote_code) if isinstance(chosen, CheckpointOptions) else None
 
     def build(self, seed: int) -> nn.Module:
         return self.classifier.build()
@@ -212,7 +220,7 @@ class AgNews:
 
         if not isinstance(chosen, CheckpointOptions):
             return encoder.from_scratch(chosen, texts, digest=self._digest, classes=len(CLASSES))
-        checkpoint = resolve(chosen.model)
+        checkpoint = resolve(chosen.model, chosen.trust_remote_code)
         return encoder.pretrained(chosen, checkpoint, texts, digest=self._digest, classes=len(CLASSES))
 
     def _batch(self, split: str, texts: Numbers) -> Batch:

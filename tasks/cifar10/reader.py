@@ -11,6 +11,8 @@ from tasks.images.decoded import CLASSES, Images
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 ROW = 1 + PIXELS
+MOST = 100_000
+"""Rows of a file at most."""
 _FETCH = "Fetch the official file again."
 
 
@@ -34,9 +36,11 @@ def read_batches(files: Files, names: Sequence[str]) -> Images:
 
 
 def _whole_rows(files: Files, name: str) -> bytes:
-    content, where = read(files, name), files.where(name)
+    content, where = read(files, name, MOST * ROW), files.where(name)
     if not content:
         raise DataError("the file has no rows", where=where, mend="Put the official file there.")
+    if len(content) > MOST * ROW:
+        raise DataError(f"the file has more than {MOST:,} rows", where=where, mend=_FETCH)
     if len(content) % ROW:
         raise DataError(
             f"the file ends {len(content) % ROW} bytes into a row of {ROW}",

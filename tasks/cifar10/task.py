@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
+from bench.sources import DataSet
 from bench.steps import Schedule
 from tasks.base import Metric, Preset
 from tasks.cifar10.reader import read_batches
+from tasks.cifar10.source import CIFAR10
 from tasks.images.classification import Classification
 from tasks.images.decoded import Images, identity
 
@@ -115,6 +117,11 @@ class Cifar10(Classification):
         from tasks.cifar10.sample import sample
 
         return sample()
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (CIFAR10,)
 
     def identity(self) -> DataIdentity:
         return identity("CIFAR-10", self._images, OFFICIAL, self.files, (*self._train, TEST))

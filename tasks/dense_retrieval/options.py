@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from bench.errors import UsageError
 from bench.steps import Schedule
-from tasks.base import Preset
+from tasks.base import Preset, later
 from tasks.choices import at_least, one_of
 
 SCRATCH = "scratch"
 FLAT, JPQ = "flat", "jpq"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
+"""Of a file of ready vectors."""
 _DATASET = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 
@@ -70,6 +71,8 @@ class Options:
     ivf_lists: int = 64
     ivf_probes: int = 8
     ivf_subvectors: int = 48
+    trust_remote_code: bool = later(False)
+    """Run code that lies in the checkpoint: given by the flag of that name alone."""
 
     def __post_init__(self) -> None:
         if not _DATASET.fullmatch(self.dataset):
@@ -96,7 +99,7 @@ class Options:
             raise UsageError(
                 f"{self.heads} heads do not divide {self.d_model}", where="heads, d_model", mend="Give a divisor."
             )
-        if self.vectors and (not _NAME.fullmatch(self.vectors) or not self.fixed or self.model == SCRATCH):
+        if self.vectors and (not NAME.fullmatch(self.vectors) or not self.fixed or self.model == SCRATCH):
             raise UsageError(
                 "ready vectors are a file in the data set's folder, and serve where a checkpoint's are fixed",
                 where=f"vectors={self.vectors}",

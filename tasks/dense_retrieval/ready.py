@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 from bench.data import Files, find, read
 from bench.errors import BenchError, DataError, UsageError
 from bench.settings import override
+from tasks.dense_retrieval.options import NAME
 
 SUFFIX = ".safetensors"
 ABOUT = "about"
@@ -42,7 +43,10 @@ def vectors(files: Files, name: str, about: Mapping[str, Any]) -> np.ndarray:
     where = files.where(name + SUFFIX)
     content = read(files, name + SUFFIX)
     _compare(_about(content, where), about, where, "Give the file of this encoder, or leave vectors out.")
-    return np.asarray(load(content)["vectors"], dtype=np.float32)
+    found = load(content).get("vectors")
+    if found is None or found.dtype != np.float32 or found.ndim != 2 or not np.isfinite(found).all():
+        raise _foreign(where, "vectors are not there, or not finite float32 in rows")
+    return np.asarray(found)
 
 
 def write(path: Path, found: np.ndarray, about: Mapping[str, Any]) -> None:
@@ -64,12 +68,16 @@ def _about(content: bytes, where: str) -> Mapping[str, Any]:
         load(content)
         length = int.from_bytes(content[:8], "little")
         found: Mapping[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][ABOUT])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"is no file of ready vectors ({type(error).__name__})", where=where,
-            mend="Make one with 'python -m tasks.dense_retrieval.ready'.",
-        ) from error  # fmt: skip
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _foreign(where, type(error).__name__) from error
+    if not isinstance(found, Mapping):
+        raise _foreign(where, "it does not say of what")
     return found
+
+
+def _foreign(where: str, why: str) -> DataError:
+    mend = "Make one with 'python -m tasks.dense_retrieval.ready'."
+    return DataError(f"is no file of ready vectors ({why})", where=where, mend=mend)
 
 
 def _compare(found: Mapping[str, Any], asked: Mapping[str, Any], where: str, mend: str) -> None:
@@ -105,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _written(name: str, data: str, settings: Mapping[str, str], device: str) -> Path:
     from tasks.dense_retrieval import DenseRetrieval, building, embed
 
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} is no name", mend="Give letters, digits, '.', '-' and '_', and no folder.")
     options = override(DenseRetrieval.presets["small"], settings).options
     dataset, required = DenseRetrieval.source(options)
     files = find(dataset, required, data)

@@ -13,7 +13,9 @@ from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import DataError, UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
+from tasks.beir import WHOLE
 from tasks.dense_retrieval.options import FLAT, JPQ, PRESETS, SCRATCH, Options
 
 if TYPE_CHECKING:
@@ -71,6 +73,15 @@ class DenseRetrieval:
 
     # Data
 
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the sets of BEIR and MS MARCO are to be had."""
+        from tasks.beir_source import beir_sets
+        from tasks.msmarco_source import MSMARCO
+
+        named = replace(MSMARCO, settings={"dataset": MSMARCO.folder})
+        return (*beir_sets({name: {"dataset": name} for name in WHOLE}), named)
+
     @cached_property
     def _corpus(self) -> Corpus:
         from tasks.dense_retrieval import corpus
@@ -109,7 +120,7 @@ class DenseRetrieval:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder that ``--model`` names; None for the one from scratch."""
-        return None if self.options.model == SCRATCH else resolve(self.options.model)
+        return None if self.options.model == SCRATCH else resolve(self.options.model, self.options.trust_remote_code)
 
     def examples(self) -> int:
         """Pairs of a train query and a relevant passage."""

@@ -63,7 +63,9 @@ def pretrained(checkpoint: Checkpoint, length: int) -> PreTrainedModel:
         raise UsageError(f"has {positions} positions, fewer than {length}", where=where, mend="Give shorter lengths.")
     model: PreTrainedModel = loaded(
         checkpoint,
-        lambda folder: AutoModel.from_pretrained(folder, attn_implementation=ATTENTION, dtype=torch.float32),
+        lambda folder, **trust: AutoModel.from_pretrained(
+            folder, attn_implementation=ATTENTION, dtype=torch.float32, weights_only=True, **trust
+        ),
     )
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # no task reads it

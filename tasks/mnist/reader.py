@@ -9,6 +9,8 @@ from bench.errors import DataError
 from tasks.images.decoded import CLASSES, Images
 
 SIDE = 28
+MOST = 1_000_000
+"""Images or labels of a file at most."""
 UNSIGNED_BYTES = 8
 """Third byte of the magic number: the type of the entries."""
 _FETCH = "Fetch the official file again."
@@ -19,17 +21,11 @@ def read_images(files: Files, images: str, labels: str) -> Images:
 
     Raises ``DataError``, with file and position, for a damaged or foreign file, a label above 9, or counts that differ.
     """
-    shape, pixels = _entries(files, images, 3)
-    if shape[1:] != (SIDE, SIDE):
+    found, pixels = _entries(files, images, (SIDE, SIDE))
+    count, classes = _entries(files, labels, ())
+    if count != found:
         raise DataError(
-            f"images of {shape[1]} x {shape[2]} pixels where {SIDE} x {SIDE} belong",
-            where=f"{files.where(images)}, byte 8",
-            mend=_FETCH,
-        )
-    (count,), classes = _entries(files, labels, 1)
-    if count != shape[0]:
-        raise DataError(
-            f"{count:,} labels, and {files.where(images)} has {shape[0]:,} images",
+            f"{count:,} labels, and {files.where(images)} has {found:,} images",
             where=f"{files.where(labels)}, byte 4",
             mend="Put the two files of one release there.",
         )
@@ -45,11 +41,15 @@ def read_images(files: Files, images: str, labels: str) -> Images:
     return Images(classes, (pixels,), (1, SIDE, SIDE))
 
 
-def _entries(files: Files, name: str, dimensions: int) -> tuple[tuple[int, ...], bytes]:
-    """Shape and entries of an idx file of unsigned bytes."""
-    content, where = read(files, name), files.where(name)
+def _entries(files: Files, name: str, entry: tuple[int, ...]) -> tuple[int, bytes]:
+    """Number and bytes of the entries, each of shape ``entry``, of an idx file of unsigned bytes.
+
+    No more is read than the header promises, and nothing of a file whose header promises too much.
+    """
+    where, dimensions = files.where(name), 1 + len(entry)
     header = 4 + 4 * dimensions
     magic = bytes((0, 0, UNSIGNED_BYTES, dimensions))
+    content = read(files, name, header - 1)
     if content[:4] != magic:
         raise DataError(
             f"begins with {content[:4].hex() or 'nothing'} where the idx magic number {magic.hex()} belongs "
@@ -59,13 +59,22 @@ def _entries(files: Files, name: str, dimensions: int) -> tuple[tuple[int, ...],
         )
     if len(content) < header:
         raise DataError(f"the file ends within its header of {header} bytes", where=f"{where}, byte {len(content)}")
-    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
-    wanted = header + math.prod(shape)
+    count, *sizes = (int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
+    if (*sizes,) != entry:
+        asked, there = (" x ".join(map(str, shape)) for shape in (entry, sizes))
+        raise DataError(f"images of {there} pixels where {asked} belong", where=f"{where}, byte 8", mend=_FETCH)
+    if count > MOST:
+        raise DataError(
+            f"the header promises {count:,} entries, more than {MOST:,}", where=f"{where}, byte 4", mend=_FETCH
+        )
+    wanted = header + count * math.prod(entry)
+    content = read(files, name, wanted)
     if len(content) != wanted:
         what = "ends" if len(content) < wanted else "goes on"
         raise DataError(
-            f"the file {what} here, and its header promises {' x '.join(map(str, shape))} entries: {wanted:,} bytes",
+            f"the file {what} here, and its header promises {' x '.join(map(str, (count, *sizes)))} entries: "
+            f"{wanted:,} bytes",
             where=f"{where}, byte {min(len(content), wanted)}",
             mend=_FETCH,
         )
-    return shape, content[header:]
+    return count, content[header:]

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
+from bench.sources import DataSet
 from bench.steps import Schedule
 from tasks.base import Metric, Preset
 from tasks.images.classification import Classification
 from tasks.images.decoded import Images, identity
 from tasks.mnist.reader import read_images
+from tasks.mnist.source import MNIST
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,6 +92,11 @@ class Mnist(Classification):
         from tasks.mnist.sample import sample
 
         return sample()
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (MNIST,)
 
     def identity(self) -> DataIdentity:
         return identity("MNIST", self._images, OFFICIAL, self.files, self.required)

@@ -46,7 +46,10 @@ def scratch(options: Options, vocabulary: int, targets: int) -> T5ForConditional
 def pretrained(checkpoint: Checkpoint, vocabulary: int) -> T5ForConditionalGeneration:
     """A checkpoint with its vocabulary enlarged to ``vocabulary`` tokens."""
     model = loaded(
-        checkpoint, lambda folder: T5ForConditionalGeneration.from_pretrained(folder, attn_implementation=ATTENTION)
+        checkpoint,
+        lambda folder, **trust: T5ForConditionalGeneration.from_pretrained(
+            folder, attn_implementation=ATTENTION, weights_only=True, **trust
+        ),
     )
     if vocabulary > model.config.vocab_size:
         model.resize_token_embeddings(vocabulary)

@@ -69,6 +69,8 @@ class Options:
     """BM25's best passages of each train query that are trained on too."""
     bm25: str = later(bm25.PROVIDERS[0])
     """What computes BM25: ``bm25s``, or ``pyserini`` where the extra is installed."""
+    trust_remote_code: bool = later(False)
+    """Run code that lies in the checkpoint: given by the flag of that name alone."""
 
     def __post_init__(self) -> None:
         one_of("docids", self.docids, ("atomic", "naive", "semantic"))

@@ -12,9 +12,11 @@ from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
 from tasks.msmarco import DATASET
 from tasks.msmarco_dsi.options import LSA, PRESETS, SCRATCH, Options
+from tasks.msmarco_source import MSMARCO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +139,11 @@ class MsMarcoDsi:
 
         return trie(self._tokens.docids)
 
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (MSMARCO,)
+
     def identity(self) -> DataIdentity:
         """Counts of what is indexed, trained on and evaluated. Needs no torch."""
         from tasks.msmarco_dsi import corpus
@@ -145,7 +152,7 @@ class MsMarcoDsi:
 
     def checkpoint(self) -> Checkpoint | None:
         """The T5 that ``--model`` names; None for the one from scratch."""
-        return None if self.options.model == SCRATCH else resolve(self.options.model)
+        return None if self.options.model == SCRATCH else resolve(self.options.model, self.options.trust_remote_code)
 
     def other_checkpoints(self) -> Mapping[str, Checkpoint]:
         """The encoder that semantic docids are clustered with."""
@@ -153,7 +160,7 @@ class MsMarcoDsi:
         if chosen.semantic_model == LSA:
             return {}
         try:
-            return {"semantic_model": resolve(chosen.semantic_model)}
+            return {"semantic_model": resolve(chosen.semantic_model, chosen.trust_remote_code)}
         except UsageError as error:
             where = f"--set semantic_model={chosen.semantic_model}"
             raise UsageError(error.what, where=where, mend=f"Give {LSA}, minilm, a folder, or a hub id.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import UsageError
+from tasks.base import later
 from tasks.choices import at_least, one_of
 
 OWN_MODELS = ("bert", "conv-knrm", "conformer-kernel")
@@ -77,6 +78,8 @@ class Options:
     """Candidates of a dev query at most."""
     retrieval: str = "rerank"
     """``rerank``, or of conformer-kernel ``full``: every passage of the collection is scored."""
+    trust_remote_code: bool = later(False)
+    """Run code that lies in the checkpoint: given by the flag of that name alone."""
 
     def __post_init__(self) -> None:
         one_of("variant", self.variant, VARIANTS)

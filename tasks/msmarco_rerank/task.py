@@ -12,10 +12,12 @@ from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
 from tasks.msmarco import DATASET
 from tasks.msmarco_rerank.options import OWN_MODELS, TERM_MODELS, Options
 from tasks.msmarco_rerank.presets import PRESETS, presets_of
+from tasks.msmarco_source import MSMARCO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,6 +145,11 @@ class MsMarcoRerank:
         form: Form = text.Apart() if chosen.model in TERM_MODELS else text.Joined(words.pad, words.cls, words.sep)
         return words, texts, form
 
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (MSMARCO,)
+
     def identity(self) -> DataIdentity:
         """Counts of the collection, the train queries and the evaluation sets. Needs no torch."""
         from tasks.msmarco_rerank import corpus
@@ -151,7 +158,7 @@ class MsMarcoRerank:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder that ``--model`` names; None for the task's own models."""
-        return None if self.options.model in OWN_MODELS else resolve(self.options.model)
+        return None if self.options.model in OWN_MODELS else resolve(self.options.model, self.options.trust_remote_code)
 
     def examples(self) -> int:
         """Train queries: each is there once in an epoch."""

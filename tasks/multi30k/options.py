@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.errors import UsageError
 from bench.registry import suggestion
 from bench.steps import Schedule
-from tasks.base import Preset
+from tasks.base import Preset, later
 
 SOURCE, PRE_NORM = "source", "pre-norm"
 MODELS = (SOURCE, PRE_NORM)
@@ -51,6 +51,8 @@ class Multi30kOptions:
     """Beam search ranks by log probability / length ** this."""
     max_output: int = 64
     """Tokens of a translation at most, its end included."""
+    trust_remote_code: bool = later(False)
+    """Run code that lies in the checkpoint: given by the flag of that name alone."""
 
     def __post_init__(self) -> None:
         for name, value, known in (("tokens", self.tokens, TOKENS), ("decode", self.decode, DECODERS)):

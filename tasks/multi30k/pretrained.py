@@ -122,8 +122,8 @@ class PretrainedRoute:
         config = self.config
         model: nn.Module = loaded(
             self.checkpoint,
-            lambda folder: AutoModelForSeq2SeqLM.from_pretrained(
-                folder, config=config, attn_implementation=ATTENTION, dtype=torch.float32
+            lambda folder, **trust: AutoModelForSeq2SeqLM.from_pretrained(
+                folder, config=config, attn_implementation=ATTENTION, dtype=torch.float32, weights_only=True, **trust
             ),
         )
         return model.train()

@@ -13,9 +13,11 @@ from bench.couplings import Coupling
 from bench.data import SAMPLE, DataIdentity, Files
 from bench.errors import UsageError
 from bench.registry import suggestion
+from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference
 from tasks.multi30k.options import MODELS, PRESETS, Multi30kOptions
 from tasks.multi30k.reader import SPLITS, Pairs, names, read_pairs
+from tasks.multi30k.source import MULTI30K
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +95,12 @@ class Multi30k:
 
     def checkpoint(self) -> Checkpoint | None:
         """The encoder-decoder that ``--model`` names; None for the task's own."""
-        return None if self.options.model in MODELS else resolve(self.options.model)
+        return None if self.options.model in MODELS else resolve(self.options.model, self.options.trust_remote_code)
+
+    @staticmethod
+    def sources() -> Sequence[DataSet]:
+        """Where the data is to be had."""
+        return (MULTI30K,)
 
     def identity(self) -> DataIdentity:
         counts = {split: len(pairs) for split, pairs in self._pairs.items()}

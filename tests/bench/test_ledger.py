@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 
 def read(store: Store) -> list[Record]:
     """All records, each read from its own file."""
-    return [record for key in store.keys() if (record := store.record(key)) is not None]
+    return [record for key in sorted(store.keys()) if (record := store.record(key)) is not None]
 
 
 def counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,12 @@ BY_TYPE = {
 }
 RECORDS = st.builds(
     Record,
-    **{entry.name: BY_TYPE[entry.type] for entry in fields(Record) if entry.name != "schema"},  # type: ignore[index]
+    **{entry.name: BY_TYPE[entry.type] for entry in fields(Record) if entry.name != "schema"}  # type: ignore[index]
+    | {
+        "metric_info": st.lists(st.builds(lambda known, name: {**known, "name": name}, MAPPING, TEXT), max_size=2),
+        "path": st.lists(st.builds(lambda known: {**known, "step": "Train"}, MAPPING), max_size=2),
+        "data": st.builds(lambda known: {**known, "counts": {"rows": 3}}, MAPPING),
+    },
 )
 PLAINEST = Record(
     "k", "done", "t", 1, "m", "p", "init", "global", "weights", "", 0.5, 0, "smoke", {}, [], {}, {}, metrics={"AP": 0.5}
@@ -50,6 +56,32 @@ PLAINEST = Record(
 @settings(max_examples=150, deadline=None)
 def test_a_record_is_read_as_it_was_written(record: Record) -> None:
     assert loads(dumps(record)) == record
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": "0"}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"task": None}, "task"),
+        ({"metrics": {"AP": "high"}}, "metrics"),
+        ({"metrics": ["AP"]}, "metrics"),
+        ({"sparsity": "0.5"}, "sparsity"),
+        ({"layers": (Layer("a", "Linear", 10, "5"),)}, "kept"),  # type: ignore[arg-type]
+        ({"failure": Failure(3, "Train")}, "error"),  # type: ignore[arg-type]
+        ({"files": {"run": 1}}, "files"),
+        ({"flops_by_type": {"Linear": [1, None]}}, "flops_by_type"),
+        ({"metric_info": [{}]}, "a metric without a name"),
+        ({"path": [{"to": 3}]}, "a step without its kind"),
+        ({"data": {"counts": [1]}}, "the data's counts"),
+    ],
+)
+def test_a_record_with_a_field_of_another_type_is_damaged_though_its_checksum_is_right(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        loads(dumps(replace(PLAINEST, **changes)))
 
 
 @given(RECORDS)

@@ -1,0 +1,1 @@
+"""Official data sets, fetched, checked and installed: what stands behind ``bench data``."""
