@@ -168,7 +168,7 @@ def check_types(record: Record) -> None:
     """
     holders: list[Record | Layer | Failure] = [record, *record.layers, *([record.failure] if record.failure else [])]
     for holder in holders:
-        for name, fits in _checks(type(holder)):
+        for name, fits in _checks()[type(holder)]:
             if not fits(getattr(holder, name)):
                 raise ValueError(f"{name} is not of its type")
     counts = record.data.get("counts", {})
@@ -181,8 +181,10 @@ def check_types(record: Record) -> None:
 
 
 @cache
-def _checks(kind: type) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
-    return tuple((name, _check(hint)) for name, hint in typing.get_type_hints(kind).items())
+def _checks() -> dict[type, tuple[tuple[str, Callable[[Any], bool]], ...]]:
+    """The fields of what a record is made of, each with what tells whether a value is of its type."""
+    hints = {kind: typing.get_type_hints(kind).items() for kind in (Record, Layer, Failure)}
+    return {kind: tuple((name, _check(hint)) for name, hint in named) for kind, named in hints.items()}
 
 
 def _check(hint: Any) -> Callable[[Any], bool]:
