@@ -33,13 +33,14 @@ def sparsity_axis(axes: Any, values: Iterable[float], inches: float, *, label: b
     least = min((1 - value for value in found if value < 1), default=1.0) / 3
 
     def forward(sparsity: Any) -> Any:
-        return -np.log10(np.maximum(1 - np.asarray(sparsity, dtype=np.float64), least / 10))
+        density = 1 - np.asarray(sparsity, dtype=np.float64)
+        return -np.log10(np.where(density > 0, density, least))
 
     def inverse(exponent: Any) -> Any:
         return 1 - 10 ** -np.asarray(exponent, dtype=np.float64)
 
     def place(sparsity: float) -> float:
-        return -math.log10(max(1 - sparsity, least))
+        return -math.log10(1 - sparsity if sparsity < 1 else least)
 
     axes.set_xscale("function", functions=(forward, inverse))
     ends = [place(value) for value in found]
@@ -70,15 +71,13 @@ def cost_axis(axes: Any, kind: str, values: Iterable[float], inches: float, labe
     """Where no FLOPs are left, which has no logarithm."""
 
     def place(value: float) -> float:
-        return math.log10(max(value, zero))
+        return math.log10(value if value > 0 else zero)
 
-    axes.set_xscale(
-        "function",
-        functions=(
-            lambda value: np.log10(np.maximum(np.asarray(value, dtype=np.float64), zero / 10)),
-            lambda exponent: 10 ** np.asarray(exponent, dtype=np.float64),
-        ),
-    )
+    def forward(value: Any) -> Any:
+        value = np.asarray(value, dtype=np.float64)
+        return np.log10(np.where(value > 0, value, zero))
+
+    axes.set_xscale("function", functions=(forward, lambda exponent: 10 ** np.asarray(exponent, dtype=np.float64)))
     margin = 0.05 * (place(max(found)) - place(zero))
     low, high = place(zero) - margin, place(max(found)) + margin
     axes.set_xlim(10**low, 10**high)
