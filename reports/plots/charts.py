@@ -65,6 +65,8 @@ def curves(chart: Chart, looks: Mapping[str, Look]) -> Figure:
 def draw_series(axes: Any, one: Series, look: Look, dash: Any, depth: int = 0) -> None:
     """A line through the points, broken where all cells failed, its band, and hollow markers where layers collapsed."""
     points = [p for p in one.points if p.x is not None]
+    if not points:
+        return
     x = [p.x for p in points]
     means = [NAN if p.mean is None else p.mean for p in points]
     axes.plot(x, means, color=look.color, linestyle=dash, linewidth=LINE, zorder=10 + depth, gid="line")

@@ -93,10 +93,10 @@ def _longest_word(one: Densities) -> float:
 
 def _column(line: Sequence[Densities], room: float) -> float:
     """How wide the columns of a line can be."""
-    worded = [one for one in line if _slot(one, COLUMN) > len(one.columns) * COLUMN + BETWEEN]
-    rest = sum(len(one.columns) for one in line if one not in worded)
-    taken = sum(_slot(one, COLUMN) for one in worded) + BETWEEN * (len(line) - len(worded) - 1)
-    return min(WIDEST, (room - taken) / rest) if rest else COLUMN
+    column = WIDEST
+    while column > 1 and sum(_slot(one, column) for one in line) - BETWEEN > room:
+        column -= 0.25
+    return column
 
 
 def _heading(one: Densities, column: float) -> str:

@@ -302,6 +302,7 @@ def everything(pruners, task="toy-news", model="linear"):
                                  trace=trace, task=task, model=model, layers=layers, flops=2e6 * 0.9**number,
                                  compressed_bytes=round(12e3 + 4e3 * 0.9**number)))  # fmt: skip
     cells.append(make_failure(pruners[0], 0.95, task=task, model=model))
+    cells.append(make_failure("only-failures", 0.5, task=task, model=model))
     times = {"median": 1.0, "lower": 0.8, "upper": 1.5}
 
     def measured(record):
@@ -342,6 +343,8 @@ def test_all_text_is_large_enough_inside_the_figure_and_apart(pruners):
                 assert_apart(tick_labels(axes.xaxis, "labelbottom"))
                 assert_apart(tick_labels(axes.yaxis, "labelleft"))
         for axes in figure.axes:
+            box = axes.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= frame.x1 and box.y0 >= 0 and box.y1 <= frame.y1, named.name
             for one in figure.legends:
                 assert not one.get_window_extent().overlaps(axes.get_window_extent()), named.name
 
