@@ -23,6 +23,7 @@ from reports.plots.style import (
     frame,
     handle,
     outline,
+    size,
 )
 
 HEIGHT = 1.85
@@ -71,13 +72,13 @@ def draw_series(axes: Any, one: Series, look: Look, dash: Any, depth: int = 0) -
     means = [NAN if p.mean is None else p.mean for p in points]
     axes.plot(x, means, color=look.color, linestyle=dash, linewidth=LINE, zorder=10 + depth, gid="line")
     for hollow in (False, True):
-        marked = [p for p in points if p.mean is not None and bool(p.collapsed) is hollow]
+        marked = [p for p in points if p.mean is not None and p.seeds and bool(p.collapsed) is hollow]
         axes.plot(
             [p.x for p in marked],
             [p.mean for p in marked],
             linestyle="none",
             marker=outline(look.marker),
-            markersize=MARKER,
+            markersize=size(look.marker),
             color=look.color,
             markerfacecolor="white" if hollow else look.color,
             markeredgewidth=0.8 if hollow else 0.0,

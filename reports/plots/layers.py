@@ -70,10 +70,10 @@ def heat_map(found: Sequence[Densities]) -> Figure:
 
 
 def _packed(found: Sequence[Densities], room: float) -> list[list[Densities]]:
-    """The panels in lines, those of few targets first, as many in each as fit."""
+    """The panels in lines, those of iterations last, as many in each as fit."""
     lines: list[list[Densities]] = []
     left = 0.0
-    for one in sorted(found, key=lambda one: len(one.columns)):
+    for one in sorted(found, key=lambda one: one.columns[0].iteration is not None):
         if not lines or _slot(one, COLUMN) - BETWEEN > left:
             lines.append([])
             left = room

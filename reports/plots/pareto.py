@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from reports.plots.style import (
     frame,
     handle,
     outline,
+    size,
     width,
 )
 
@@ -29,6 +31,10 @@ DOMINATED = 0.3
 """Opacity."""
 PLACES = ((4, 3, "left", "bottom"), (4, -3, "left", "top"), (-4, 3, "right", "bottom"), (-4, -3, "right", "top"))
 """Where a label may stand beside its point, in points."""
+
+
+NEAR = 45.0
+"""Points within which one label speaks for points of the same sparsity."""
 
 
 def pareto(chart: Chart, looks: Mapping[str, Look]) -> Figure:
@@ -68,7 +74,7 @@ def _mark(axes: Any, point: Point, look: Look, depth: int, *, faint: bool) -> No
         [point.mean],
         linestyle="none",
         marker=outline(look.marker),
-        markersize=MARKER,
+        markersize=size(look.marker),
         color=look.color,
         markerfacecolor="white" if point.collapsed else look.color,
         markeredgewidth=0.8 if point.collapsed else 0.0,
@@ -119,9 +125,12 @@ def _label(figure: Figure, axes: Any, chart: Chart, points: list[Point]) -> None
     scale = figure.dpi / 72
     taken = [_box(axes.transData.transform((p.x, p.mean)), MARKER, MARKER, scale) for p in points]
     frame = axes.get_window_extent()
+    placed: list[tuple[str, float, float]] = []
     for p, said in zip(chart.front, _said(chart.front), strict=True):
         at = axes.transData.transform((p.x, p.mean))
         wide = width(said)
+        if any(said == other and math.dist(at, there) < NEAR * scale for other, *there in placed):
+            continue
         for right, up, horizontal, vertical in PLACES:
             middle = (at[0] + scale * (right + (wide / 2 if right > 0 else -wide / 2)),
                       at[1] + scale * (up + (SMALL / 2 if up > 0 else -SMALL / 2)))  # fmt: skip
@@ -129,6 +138,7 @@ def _label(figure: Figure, axes: Any, chart: Chart, points: list[Point]) -> None
             inside = frame.x0 <= box[0] and box[2] <= frame.x1 and frame.y0 <= box[1] and box[3] <= frame.y1
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
+                placed.append((said, *at))
                 axes.annotate(
                     said, (p.x, p.mean), (right, up), textcoords="offset points", ha=horizontal, va=vertical, zorder=50
                 ).set_in_layout(False)

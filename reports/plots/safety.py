@@ -16,7 +16,6 @@ from reports.palette import FAINT, INK, Look
 from reports.plots.axes import sparsity_axis
 from reports.plots.charts import draw_series, marks
 from reports.plots.style import (
-    MARKER,
     SMALL,
     THIN,
     WIDTH,
@@ -26,6 +25,7 @@ from reports.plots.style import (
     handle,
     outline,
     shortened,
+    size,
     width,
     wrapped,
 )
@@ -33,6 +33,8 @@ from reports.retention import Kept
 
 ROW = 9.5
 """Points."""
+GAP = 0.35
+"""Rows between two tasks."""
 LABELS = 80.0
 """Points that pruners' names may take."""
 PANEL = 1.0
@@ -41,7 +43,7 @@ PANEL = 1.0
 
 def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     """The cross-task answer: a block a task, a row a pruner, best first; filled at 99 % of dense, hollow at 95 %."""
-    rows = sum(1 + len(panel.safe) for panel in panels)
+    rows = sum(1 + GAP + len(panel.safe) for panel in panels)
     names = {one.answer.pruner: shortened(one.answer.pruner, LABELS) for panel in panels for one in panel.safe}
     inches = WIDTH - max(map(width, names.values())) / 72 - 0.2
     figure = blank((rows * ROW + 30) / 72)
@@ -66,8 +68,8 @@ def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figur
             y += 1
             labels.append((y, names[one.answer.pruner]))
             _row(axes, y, one, looks[one.pruner])
-        y += 1
-    axes.set_ylim(y - 0.3, -0.8)
+        y += 1 + GAP
+    axes.set_ylim(y - GAP - 0.3, -0.8)
     axes.set_yticks([at for at, _ in labels], [name for _, name in labels])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -155,7 +157,7 @@ def _row(axes: Any, y: float, one: Safe, look: Look) -> None:
             [y],
             linestyle="none",
             marker=outline(look.marker),
-            markersize=MARKER,
+            markersize=size(look.marker),
             color=look.color,
             markerfacecolor="white" if hollow else look.color,
             markeredgewidth=0.8 if hollow else 0.0,

@@ -108,6 +108,12 @@ def outline(marker: str) -> Path:
     return Path([*corners, corners[0]], closed=True)
 
 
+@cache
+def size(marker: str) -> float:
+    """Points: matplotlib scales outlines to one width, in which a circle looks larger than a triangle."""
+    return MARKER * max(abs(part) for corner in OUTLINES[marker] for part in corner)
+
+
 def dashes(pruners: Sequence[str]) -> list[Any]:
     """A line style each: solid for the first line of a pruner, others for its further ones."""
     return [DASHES[pruners[:i].count(name) % len(DASHES)] for i, name in enumerate(pruners)]
@@ -121,7 +127,7 @@ def handle(look: Look, label: str, dash: Any = "-", *, hollow: bool = False, lin
         color=look.color,
         linestyle=dash if line else "none",
         marker=outline(look.marker),
-        markersize=MARKER,
+        markersize=size(look.marker),
         markerfacecolor="white" if hollow else look.color,
         markeredgewidth=0.8 if hollow else 0.0,
         label=wrapped(label),
