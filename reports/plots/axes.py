@@ -20,6 +20,7 @@ WIDE_RANGE = 5.0
 """From this ratio of the largest to the smallest an axis of costs is logarithmic."""
 UNITS = {
     "FLOPs": ((1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs")),
+    "latency": ((1.0, "ms"),),
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")),
 }
 
@@ -57,7 +58,7 @@ def sparsity_axis(axes: Any, values: Iterable[float], inches: float, *, label: b
 def cost_axis(axes: Any, kind: str, values: Iterable[float], inches: float, label: str) -> None:
     """The x axis of FLOPs, bytes or milliseconds; logarithmic where they range widely."""
     found = [*values]
-    divisor, unit = next((entry for entry in UNITS.get(kind, ((1.0, "ms"),)) if max(found) >= entry[0]), (1.0, kind))
+    divisor, unit = next((entry for entry in UNITS[kind] if max(found) >= entry[0]), UNITS[kind][-1])
     axes.set_xlabel(label if label.startswith(unit) else f"{label} ({unit})")
     positive = [value for value in found if value > 0]
     if not positive or max(found) / min(positive) < WIDE_RANGE:

@@ -201,6 +201,38 @@ def test_the_front_is_a_step_line_and_what_it_dominates_is_faint():
     assert [text.get_text() for text in axes.texts] == ["0.9", "0.5"]
 
 
+def test_lines_of_one_pruner_share_its_colour_and_marker_and_are_told_apart_by_dashes_and_rims():
+    cells = [make_record(), *(make_record("grasp", t, allocation=a) for t in (0.5, 0.9) for a in ("global", "uniform"))]
+    found = tables(cells)
+    axes = drawn_curves(curves.against_sparsity(found)[0], all_looks(found)).axes[0]
+    first, second = artists(axes, "line")
+    assert first.get_color() == second.get_color() == all_looks(found)["grasp"].color
+    assert first.get_linestyle() == "-" and second.get_linestyle() == "--"
+    edges = [line.get_markeredgewidth() for line in artists(axes, "points")]
+    assert edges[0] == 0 < edges[1]
+    handles = pareto(curves.against_bytes(found)[0], all_looks(found)).legends[0].legend_handles
+    said = {handle.get_label(): handle.get_markeredgewidth() for handle in handles}
+    assert said["grasp"] == 0 < said["grasp (uniform)"]
+
+
+def test_latency_is_in_milliseconds_with_quartiles_of_the_front_and_the_condition_named():
+    cells = [make_record(), make_record("grasp", 0.5), make_record("random", 0.5, metrics={"accuracy": 0.2})]
+    times = {"batch_size": 8, "threads": 2, "device": "Toy", "rounds": 30}
+    backends = [{"backend": name, "median": 0.03, "lower": 0.02, "upper": 0.05} for name in ("dense", "CSR")]
+    slow = [{**backends[1], "median": 0.06, "upper": 9.0}]
+    latency = {cell.key: {**times, "backends": backends} for cell in cells[:2]}
+    latency[cells[2].key] = {**times, "backends": slow}
+    found = tables(cells)
+    chart = curves.against_latency(found, latency)[0]
+    figure = pareto(chart, all_looks(found))
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "latency of one batch (ms)"
+    assert {tuple(map(float, line.get_xdata())) for line in artists(axes, "quartiles")} == {(0.02, 0.05)}
+    assert [values(line) for line in artists(axes, "dominated")] == [[(0.06, 0.2)]]
+    assert axes.get_xlim()[1] < 0.1  # of dominated points the quartiles are not drawn
+    assert any("batch size 8, 2 threads, Toy" in text.get_text().replace("\n", " ") for text in figure.texts)
+
+
 def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     def cell(pruner, target, *kept):
         layers = tuple(Layer(f"{name}.weight", "Linear", 100, count) for name, count in zip("ab", kept, strict=True))
@@ -215,7 +247,7 @@ def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     (crosses,) = artists(drawn["grasp"], "empty")
     assert values(crosses) == [(1.5, 1.5)]
     assert [label.get_text() for label in drawn["grasp"].get_xticklabels()] == ["0.5", "0.9"]
-    assert [label.get_text() for label in drawn["random"].get_yticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in drawn["grasp"].get_yticklabels()] == ["a", "b"]
     top, bottom = drawn["grasp"].get_ylim()
     assert top > bottom  # the first layer above
 
@@ -351,7 +383,7 @@ def test_all_text_is_large_enough_inside_the_figure_and_apart(pruners):
 
 def tick_labels(axis, name):
     """Those that are drawn: none that are switched off or beyond the ends of the axis."""
-    if not axis.get_tick_params().get(name, True):
+    if not axis.get_tick_params().get(name, True) or not axis.get_ticklabels():
         return []
     low, high = sorted(axis.get_view_interval())
     labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
