@@ -57,10 +57,7 @@ class Kept:
 def curve(rows: Sequence[Row], dense: Row, info: MetricInfo) -> Curve | None:
     """The curve of one pruner's rows, or None where the dense metric is not positive or nothing can be compared."""
     reference = {r.seed: r.metrics[info.name] for r in dense.cells if info.name in r.metrics}
-    placed = sorted(
-        (row for row in rows if _place(row) is not None and (not row.seeds or info.name in row.metrics)),
-        key=lambda row: _place(row) or 0.0,
-    )
+    placed = points(rows, info)
     seeds = sorted(set(reference).intersection(*[[s for row in placed for s in row.seeds]]))
     failed = np.array([not row.seeds for row in placed], dtype=bool)
     if not seeds or dense.flops in (None, 0) or min(reference.values()) <= 0:
@@ -77,6 +74,12 @@ def curve(rows: Sequence[Row], dense: Row, info: MetricInfo) -> Curve | None:
     )
 
 
+def points(rows: Sequence[Row], info: MetricInfo) -> list[Row]:
+    """The rows that are the points of their curve, in its order."""
+    placed = [row for row in rows if _place(row) is not None and (not row.seeds or info.name in row.metrics)]
+    return sorted(placed, key=lambda row: _place(row) or 0.0)
+
+
 def kept(found: Curve, share: float) -> Kept:
     """Up to where ``share`` of the dense metric is kept, linear between the points."""
     sparsity, flops = _crossings(found, share)
@@ -86,6 +89,14 @@ def kept(found: Curve, share: float) -> Kept:
     else:
         bound = "none" if first[0] else "failed" if found.failed[first.argmax()] else ""
     return Kept(float(sparsity[-1]), float(flops[-1]), _interval(sparsity, found), _interval(flops, found), bound)
+
+
+def band(found: Curve) -> tuple[Floats, Floats] | None:
+    """Lower and upper ends of the retention's interval, each (points,); None with one seed."""
+    if found.seeds < 2:
+        return None
+    low, high = np.quantile(found.retention[:-1], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), axis=0)
+    return low, high
 
 
 def area(found: Curve, top: float) -> tuple[float, tuple[float, float] | None] | None:
