@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import UsageError
@@ -48,7 +49,7 @@ def changed(settings: T, field: str, text: str, name: str) -> T:
 
 def _value(settings: DataclassInstance, field: str, text: str, name: str) -> Any:
     """``text`` as a value of ``field``."""
-    known = typing.get_type_hints(type(settings))
+    known = _hints(type(settings))
     if field not in {entry.name for entry in fields(settings)}:
         raise UsageError("no such setting", where=f"--set {name}={text}", mend=suggestion(field, list(known)))
     try:
@@ -57,6 +58,11 @@ def _value(settings: DataclassInstance, field: str, text: str, name: str) -> Any
         raise UsageError(
             str(error), where=f"--set {name}={text}", mend=f"The present value is {getattr(settings, field)!r}."
         ) from error
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _read(kind: Any, text: str) -> Any:
