@@ -125,6 +125,13 @@ class Store:
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
+    def written(self, key: str) -> float | None:
+        """When the file of a cell's record was written, in seconds since the epoch; None where there is none."""
+        try:
+            return (self.root / "records" / f"{key}.json").stat().st_mtime
+        except OSError:
+            return None
+
     def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
         """Keeps what was measured of a cell's model by the clock: plain data by kind (``latency``)."""
         self._put(self.root / "measurements" / f"{key}.json", seal(measurement).encode())
