@@ -51,7 +51,7 @@ baseline: $(INSTALLED)
 	$(BIN)/bench compare $(BASELINE) results/compare --update-baseline
 
 figures: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[figures]'
 	$(BIN)/python docs/figures/make.py results/figures
 
 $(INSTALLED): pyproject.toml

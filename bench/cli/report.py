@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,14 @@ from bench.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from bench.record import Record
     from bench.store import Store
+    from reports.table import Table
 
 FORMATS = ("text", "md", "latex", "html", "csv", "jsonl", "parquet")
 PER_CELL = ("csv", "jsonl", "parquet")
 BINARY = "parquet"
+FIGURE_FORMATS = ("png", "svg", "pdf")
+ALL = "all"
+"""Metrics."""
 NARROWEST, WIDEST = 100, 160
 
 
@@ -40,22 +45,38 @@ def report(
         str | None, typer.Option(help="Only these pruners, separated by commas. Tables keep the dense reference.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Also draw figures into this folder; with --summary those over tasks.", metavar="DIR"),
+    ] = None,
+    figure_format: Annotated[
+        str, typer.Option(help="Of the figures: png, svg or pdf, separated by commas.", metavar="png,svg,pdf")
+    ] = "png,svg,pdf",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Of the figures: these metrics, separated by commas, or 'all'. Default: the leading one."),
+    ] = None,
 ) -> None:
     """Print the tables of a results folder.
 
     text, md, latex and html average over seeds, beside the dense reference; csv, jsonl and parquet have one line a
-    cell.
-    With --summary: which pruner is safe where, one line a task and pruner.
+    cell. With --summary: which pruner is safe where, one line a task and pruner. With --figures: curves over sparsity
+    and FLOPs, Pareto fronts, layers' densities, SAP's iterations (docs/reports.md).
     """
     from bench.store import Store
 
     check_format(format, to_stdout=output is None)
+    kinds = figure_formats(figure_format)
     with uncollected():
         store = Store(folder)
         records = [*store.records()]
         if not records:
             raise StoreError("no finished cell yet", where=str(folder), mend="Run 'bench run' with this --out first.")
-        records = selected(records, task, pruner, dense=summary or format not in PER_CELL)
+        pruners = [record.pruner for record in records]
+        wanted = selected(records, task, pruner, dense=True)
+        if figures is not None:
+            draw(store, wanted, figures, kinds, metric, pruners, summary=summary)
+        records = wanted if summary or format not in PER_CELL else selected(records, task, pruner, dense=False)
         made = (summarised if summary else rendered)(store, records, format, None if output else terminal_width())
     if output is None:
         write(made)
@@ -89,6 +110,73 @@ def check_format(name: str, *, to_stdout: bool = True) -> None:
     if name == BINARY and to_stdout:
         mend = "Give 'bench report' a file with --output."
         raise UsageError("is a binary format", where=f"--format {name}", mend=mend)
+
+
+def figure_formats(given: str) -> list[str]:
+    """The formats of figures. Raises ``UsageError`` for one that there is not."""
+    from bench.registry import suggestion
+
+    found = [name.strip() for name in given.split(",") if name.strip()]
+    for name in found:
+        if name not in FIGURE_FORMATS:
+            raise UsageError(f"unknown format {name!r}", where="--figure-format", mend=suggestion(name, FIGURE_FORMATS))
+    if not found:
+        raise UsageError("names no format", where="--figure-format", mend=f"There is: {', '.join(FIGURE_FORMATS)}.")
+    return [*dict.fromkeys(found)]
+
+
+def draw(
+    store: Store,
+    records: Sequence[Record],
+    folder: Path,
+    formats: Sequence[str],
+    metrics: str | None,
+    pruners: Sequence[str],
+    *,
+    summary: bool,
+) -> None:
+    """Draws figures of the records into ``folder`` and says on stderr which. ``pruners`` are all of the results folder,
+    so that a selection changes no one's colour.
+
+    Raises ``UsageError`` where matplotlib is not installed, a metric is unknown, or there is nothing to draw.
+    """
+    try:
+        from reports.plots import book
+    except ImportError as error:
+        raise UsageError(
+            f"matplotlib does not import ({error})",
+            where=f"--figures {folder}",
+            mend="Install it with: pip install 'prunebench[figures]'.",
+        ) from error
+    from reports.latency import measured
+    from reports.palette import looks
+    from reports.rows import tables
+
+    found = tables(records)
+    if summary:
+        made = book.of_summary(found, looks(pruners))
+    else:
+        made = book.of_tasks(_with_metrics(found, metrics), measured(store, records), looks(pruners))
+    if not made.figures:
+        raise UsageError(
+            "nothing to draw: no pruned cell is done", where=f"--figures {folder}", mend="Run a pruner first."
+        )
+    book.write(made, folder, formats)
+    endings = formats[0] if len(formats) == 1 else f"{{{','.join(formats)}}}"
+    for named in made.figures:
+        typer.echo(f"{folder / named.name}.{endings}", err=True)
+    if made.missing:
+        typer.echo(f"Not drawn: {'; '.join(made.missing)}.", err=True)
+
+
+def _with_metrics(found: Sequence[Table], asked: str | None) -> list[Table]:
+    """The tables with the leading metric alone, or with those asked for."""
+    if asked is None:
+        return [replace(table, metrics=table.metrics[:1]) for table in found]
+    if asked.strip() == ALL:
+        return [*found]
+    names = _wanted("--metric", asked, list(dict.fromkeys(info.name for table in found for info in table.metrics)))
+    return [replace(table, metrics=tuple(info for info in table.metrics if info.name in names)) for table in found]
 
 
 def selected(records: Sequence[Record], tasks: str | None, pruners: str | None, *, dense: bool) -> list[Record]:

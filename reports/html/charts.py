@@ -79,7 +79,7 @@ class Drawing:
     lines: tuple[Line, ...]
     levels: tuple[Level, ...]
     front: str = ""
-    """The Pareto front as a path."""
+    """The Pareto front, in steps."""
     dense_last: bool = False
     """Whether the dense model stands at the right end, so that its level is named at the left."""
 
@@ -125,7 +125,7 @@ def chart(found: Chart, numbers: Numbers, rows: Rows, dash: Mapping[str, str]) -
         y,
         tuple(drawn),
         tuple(_levels(found, y)),
-        _path([(x.place(p.x), y.place(p.mean)) for p in found.front if p.x is not None and p.mean is not None]),
+        _steps([(x.place(p.x), y.place(p.mean)) for p in found.front if p.x is not None and p.mean is not None]),
         dense_last=found.kind != SPARSITY,
     )
 
@@ -268,6 +268,16 @@ def _runs(points: Iterable[tuple[float, float] | None]) -> list[list[tuple[float
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{_at(a):g} {_at(b):g}" for a, b in points) if len(points) > 1 else ""
+
+
+def _steps(points: Sequence[tuple[float, float]]) -> str:
+    """What can be had for so much: level until the next point."""
+    first, *others = points or [(0.0, 0.0)]
+    return (
+        f"M{_at(first[0]):g} {_at(first[1]):g}" + "".join(f"H{_at(a):g}V{_at(b):g}" for a, b in others)
+        if others
+        else ""
+    )
 
 
 def _at(value: float) -> float:

@@ -1,0 +1,60 @@
+"""An adaptive pruner over its iterations: the metric, the density that it left, the PQ Index that it went by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from reports.curves import Point, Series, Trajectory
+from reports.palette import Look
+from reports.plots.axes import metric_axis, metric_limits
+from reports.plots.charts import draw_levels, draw_series, named, remark
+from reports.plots.style import blank, collapsed_handle, dashes, frame, handle
+from reports.table import MetricInfo
+
+PANEL = 1.05
+"""Inches."""
+
+
+def trajectory(found: Sequence[Trajectory], looks: Mapping[str, Look]) -> Figure:
+    """The figure of the adaptive pruners of one place."""
+    figure = blank(3 * PANEL + 0.3)
+    above, middle, below = figure.subplots(3, 1, sharex=True)
+    styles = dashes([one.pruner for one in found])
+    info = found[0].metric
+    levels = draw_levels(above, found[0].dense, None)
+    for depth, (one, dash) in enumerate(zip(found, styles, strict=True)):
+        for axes, points in ((above, one.scores), (middle, one.density), (below, one.pqi)):
+            draw_series(axes, Series(one.pruner, one.label, points), looks[one.pruner], dash, depth)
+    dense = [found[0].dense] if found[0].dense else []
+    _limit(above, [*dense, *(p for one in found for p in one.scores)], info)
+    metric_axis(above, info)
+    share = MetricInfo("")
+    _limit(middle, [p for one in found for p in one.density], share)
+    middle.set_ylim(0, min(1.05, middle.get_ylim()[1]))
+    middle.set_ylabel("density left")
+    _limit(below, [p for one in found for p in one.pqi], share)
+    below.set_ylabel("PQ Index")
+    for axes in (middle, below):
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    below.set_xlabel("iteration (the index is that of the weights it cut)")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.align_ylabels([above, middle, below])
+    seeds = max((p.seeds for one in found for p in one.scores), default=0)
+    hollow = [collapsed_handle()] * any(p.collapsed for one in found for p in one.scores)
+    lines = [handle(looks[one.pruner], one.label, dash) for one, dash in zip(found, styles, strict=True)]
+    said = "one seed" if seeds <= 1 else f"mean, 95 % CI of {seeds} seeds"
+    place = found[0].place
+    frame(figure, named(place), remark(place, said), [*levels, *lines, *hollow])
+    return figure
+
+
+def _limit(axes: Any, points: Sequence[Point], info: MetricInfo) -> None:
+    means = [p.mean for p in points if p.mean is not None]
+    ends = [end for p in points for end in (p.low, p.high) if end is not None]
+    if means:
+        axes.set_ylim(*metric_limits(means, ends, info))

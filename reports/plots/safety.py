@@ -1,0 +1,198 @@
+"""Which pruner is safe where: for each task and pruner the largest sparsity that keeps the dense metric, and how the
+metric falls on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator
+
+from reports.answers import SHARES
+from reports.overview import Panel, Safe
+from reports.palette import FAINT, INK, Look
+from reports.plots.axes import sparsity_axis
+from reports.plots.charts import draw_series, marks
+from reports.plots.style import (
+    SMALL,
+    THIN,
+    WIDTH,
+    blank,
+    dashes,
+    frame,
+    handle,
+    outline,
+    shortened,
+    size,
+    width,
+    wrapped,
+)
+from reports.retention import Kept
+
+ROW = 9.5
+"""Points."""
+GAP = 0.35
+"""Rows between two tasks."""
+LABELS = 80.0
+"""Points that pruners' names may take."""
+PANEL = 1.0
+"""Inches."""
+
+
+def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
+    """The cross-task answer: a block a task, a row a pruner, best first; filled at 99 % of dense, hollow at 95 %."""
+    rows = sum(1 + GAP + len(panel.safe) for panel in panels)
+    names = {one.answer.pruner: shortened(one.answer.pruner, LABELS) for panel in panels for one in panel.safe}
+    inches = WIDTH - max(map(width, names.values())) / 72 - 0.2
+    figure = blank((rows * ROW + 30) / 72)
+    axes = figure.subplots()
+    kept = [at for panel in panels for one in panel.safe for at in _ends(one)]
+    sparsity_axis(axes, [0.0, 0.5, *kept], inches, label=False)
+    labels: list[tuple[float, str]] = []
+    y = 0.0
+    for panel in panels:
+        axes.annotate(
+            shortened(_heading(panel), WIDTH * 72 - 12, SMALL + 0.5),
+            (0, y),
+            (-max(map(width, names.values())) - 4, 0),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL + 0.5,
+            fontweight="bold",
+            annotation_clip=False,
+        )
+        for one in panel.safe:
+            y += 1
+            labels.append((y, names[one.answer.pruner]))
+            _row(axes, y, one, looks[one.pruner])
+        y += 1 + GAP
+    axes.set_ylim(y - GAP - 0.3, -0.8)
+    axes.set_yticks([at for at, _ in labels], [name for _, name in labels])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color="#e0e0e0", linewidth=THIN, zorder=0)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("largest safe sparsity")
+    frame(figure, "Which pruner is safe where", _shares(panels), _explained(panels))
+    return figure
+
+
+def retention(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
+    """A panel a task, by family: metric / dense metric over sparsity, with 95 % of the samples of seeds."""
+    shown = [panel for panel in panels if panel.retention]
+    across = 2 if len(shown) > 1 else 1
+    down = -(-len(shown) // across)
+    figure = blank(down * (PANEL + 0.2) + 0.2)
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    placed = [p.x for panel in shown for one in panel.retention for p in one.points if p.x is not None]
+    styles = _styles(shown)
+    handles: list[Any] = []
+    for place, axes in enumerate(grid.flat):
+        if place >= len(shown):
+            axes.set_visible(False)
+            continue
+        panel = shown[place]
+        for share in SHARES:
+            axes.axhline(share, color=FAINT, linewidth=THIN, linestyle=(0, (1, 1.5)), zorder=1)
+        for depth, one in enumerate(panel.retention):
+            draw_series(axes, one, looks[one.pruner], styles[one.label], depth)
+        axes.set_ylim(0, 1.12)
+        handles = marks(axes, panel.retention, looks) or handles
+        sparsity_axis(axes, [0.0, *placed], (WIDTH - 0.5) / across - 0.15, label=False)
+        last = place + across >= len(shown)
+        axes.tick_params(labelbottom=last)
+        axes.set_xlabel("sparsity" if last else "")
+        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+        axes.yaxis.set_major_formatter(FixedFormatter(["0", "0.5", "1"]))
+        axes.set_title(wrapped(_heading(panel), (WIDTH - 0.5) * 72 / across), fontsize=SMALL)
+    pruners = {one.label: one.pruner for panel in shown for one in panel.retention}
+    lines = [handle(looks[name], label, styles[label]) for label, name in sorted(pruners.items())]
+    level = Line2D([], [], color=FAINT, linewidth=THIN, linestyle=(0, (1, 1.5)), label="99 %, 95 % of dense")
+    frame(figure, "Metric / dense metric", "bands: 95 % of the samples of seeds", [*lines, level, *handles])
+    return figure
+
+
+def _styles(panels: Sequence[Panel]) -> dict[str, Any]:
+    """A line has one style in all panels."""
+    labels = sorted({(one.pruner, one.label) for panel in panels for one in panel.retention})
+    return dict(zip([label for _, label in labels], dashes([name for name, _ in labels]), strict=True))
+
+
+def _heading(panel: Panel) -> str:
+    said = f"{panel.task} [{panel.setting}]" if panel.setting else panel.task
+    aside = [panel.family] if panel.family != "unspecified" else []
+    aside += ["sample"] * panel.sample + ["not informative"] * (not panel.informative)
+    return f"{said} ({', '.join(aside)})" if aside else said
+
+
+def _shares(panels: Sequence[Panel]) -> str:
+    said = " and ".join(f"{share:.0%}".replace("%", " %") for share in SHARES)
+    return f"largest sparsity that keeps {said} of the dense metric"
+
+
+def _ends(one: Safe) -> list[float]:
+    found = [kept for kept in (one.strict, one.lenient) if kept is not None]
+    return [at for kept in found for at in (kept.sparsity, *(kept.sparsity_interval or ()))]
+
+
+def _row(axes: Any, y: float, one: Safe, look: Look) -> None:
+    strict, lenient = one.strict, one.lenient
+    if strict is None or lenient is None:
+        axes.annotate("no comparison to dense", (0, y), (4, 0), textcoords="offset points", va="center", color=FAINT)
+        return
+    if lenient.bound == "none":
+        axes.annotate("none", (0, y), (3, 0), textcoords="offset points", va="center", color=FAINT)
+        return
+    opacity = 1.0 if one.answer.informative else 0.35
+    axes.plot([strict.sparsity, lenient.sparsity], [y, y], color=look.color, linewidth=THIN, alpha=opacity, zorder=3)
+    if strict.sparsity_interval:
+        axes.plot(strict.sparsity_interval, [y, y], color=look.color, linewidth=2.6, alpha=0.3 * opacity, zorder=2,
+                  solid_capstyle="butt", gid="interval")  # fmt: skip
+    for kept, hollow in ((lenient, True), (strict, False)):
+        axes.plot(
+            [kept.sparsity],
+            [y],
+            linestyle="none",
+            marker=outline(look.marker),
+            markersize=size(look.marker),
+            color=look.color,
+            markerfacecolor="white" if hollow else look.color,
+            markeredgewidth=0.8 if hollow else 0.0,
+            alpha=opacity,
+            clip_on=False,
+            zorder=4 if hollow else 5,
+            gid="lenient" if hollow else "strict",
+        )
+    if said := _bound(strict, lenient):
+        at = max(strict.sparsity, lenient.sparsity)
+        axes.annotate(said, (at, y), (5, 0), textcoords="offset points", va="center", fontsize=SMALL, color=INK,
+                      annotation_clip=False)  # fmt: skip
+
+
+def _bound(strict: Kept, lenient: Kept) -> str:
+    """What the markers cannot say: an arrow where it is kept on the whole grid, a cross where the next cells failed."""
+    return {"at least": "→", "failed": "✗"}.get(lenient.bound, "") or {"failed": "✗"}.get(strict.bound, "")
+
+
+def _explained(panels: Sequence[Panel]) -> list[Any]:
+    found = [one for panel in panels for one in panel.safe if one.strict is not None and one.lenient is not None]
+    grey = Look(FAINT, "circle")
+    entries: list[Any] = [
+        handle(grey, f"{SHARES[0] * 100:g} %", line=False),
+        handle(grey, f"{SHARES[1] * 100:g} %", hollow=True, line=False),
+    ]
+    if any(one.strict and one.strict.sparsity_interval for one in found):
+        entries.append(Line2D([], [], color=FAINT, linewidth=2.6, alpha=0.4, label="95 % of samples of seeds"))
+    said = {_bound(one.strict, one.lenient) for one in found if one.strict and one.lenient}
+    said |= {"none" for one in found if one.lenient and one.lenient.bound == "none"}
+    for sign, text in (
+        ("→", "→ on all of the grid"),
+        ("✗", "✗ the next failed"),
+        ("none", "none: not at the lowest"),
+    ):
+        if sign in said:
+            entries.append(Line2D([], [], linestyle="none", label=text))
+    return entries
