@@ -58,6 +58,8 @@ class Commands:
                 self._found[like] = _flags(record)
             except BenchError as error:
                 self._found[like] = error
+            except Exception as error:  # what a plug-in makes of another version's settings is its own
+                self._found[like] = _other(record, f"{type(error).__name__}: {error}")
         flags = self._found[like]
         if isinstance(flags, BenchError):
             raise flags
@@ -151,7 +153,8 @@ def _chosen(usual: Pruner, variant: str) -> Iterator[tuple[str, str]]:
     for number, match in enumerate(found):
         end = found[number + 1].start() if number + 1 < len(found) else len(variant)
         text = variant[match.end() : end]
-        yield f"{usual.name}.{match[1]}", _text(ast.literal_eval(text)) if text.startswith("(") else text
+        value = _text(ast.literal_eval(text)) if text.startswith("(") else text
+        yield f"{usual.name}.{match[1]}", value
 
 
 def _settings(record: Record, path: Path, preset: Preset, pruner: Pruner) -> dict[str, str]:

@@ -63,7 +63,7 @@ def header(tables: Sequence[Table], records: Sequence[Record], store: Store) -> 
         _written(records, store),
         tuple(map(_ran, tables)),
         tuple((clipped(name, LABEL), _told(values)) for name, values in provenance.items()),
-        tuple(_warnings(tables, records, [name for name, values in provenance.items() if len(values) > 1])),
+        tuple(_warnings(tables, [name for name, values in provenance.items() if len(values) > 1], provenance)),
     )
 
 
@@ -115,7 +115,7 @@ def _told(values: Counter[str]) -> str:
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
-def _warnings(tables: Sequence[Table], records: Sequence[Record], mixed: Sequence[str]) -> list[str]:
+def _warnings(tables: Sequence[Table], mixed: Sequence[str], provenance: Mapping[str, Counter[str]]) -> list[str]:
     found = []
     for kind, said in (("sample", "Embedded synthetic sample, not the real data"),
                        ("subset", "A subset of the official release")):  # fmt: skip
@@ -124,23 +124,23 @@ def _warnings(tables: Sequence[Table], records: Sequence[Record], mixed: Sequenc
             found.append(f"{said}: {_names([table.task for table in of])}.")
     for table in tables:
         found += [f"{clipped(table.task, LABEL)}: {said}." for name, said in header_of(table) if name == "warning"]
-    found += _unsound(tables, records)
+    found += _unsound(tables)
     if mixed:
         found.append(f"Cells were not all computed alike: they differ in {_names(mixed)}. See “Provenance”.")
-    if any(record.provenance.get("dirty") is True for record in records):
+    if provenance.get("dirty", Counter())["true"]:
         found.append("Some cells were computed by a checkout with changes that its commit does not have.")
     return found
 
 
-def _unsound(tables: Sequence[Table], records: Sequence[Record]) -> list[str]:
-    """Collapsed layers, failed cells, lines of one seed."""
+def _unsound(tables: Sequence[Table]) -> list[str]:
+    """Collapsed layers, failed cells, tables of one seed."""
     found = []
     collapsed = [table.task for table in tables for row in table.rows for _ in row.collapses]
     if collapsed:
         found.append(f"{_count(len(collapsed), 'cell')} with layers that have no weight left (†): {_names(collapsed)}.")
-    failures = [record for record in records if record.status != "done"]
-    for record in failures[:SHOWN_FAILURES]:
-        name = f"{record.task}, {record.pruner} at {record.goal_name}, seed {record.seed}"
+    failures = [(table, row, record) for table in tables for row in table.rows for record in row.failures]
+    for table, row, record in failures[:SHOWN_FAILURES]:
+        name = f"{table.task}, {row.label} at {record.goal_name}, seed {record.seed}"
         found.append(f"Failed: {clipped(name, LABEL)}: {why(record.failure)}.")
     if len(failures) > SHOWN_FAILURES:
         found.append(f"And {len(failures) - SHOWN_FAILURES} more cells failed: ‘bench status’ lists them.")

@@ -89,7 +89,7 @@ def render(store: Store, records: Sequence[Record], command: Command, *, whole: 
         chart=charts,
         strip=safety,
     )
-    return page
+    return page.lstrip()
 
 
 def embedded(data: object) -> str:

@@ -4,6 +4,8 @@
   const block = document.getElementById("cells");
   const cells = block ? JSON.parse(block.textContent) : null;
 
+  document.getElementById("plain").remove();
+
   const make = (name, attributes = {}, ...inside) => {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -195,12 +197,12 @@
   ));
 
   const table = (name, titles, lines, left = 1) => {
-    const head = titles.map((title, i) => make("th", { scope: "col", class: i < left ? "" : "n" }, title));
+    const head = titles.map((title, i) => (title ? make("th", { scope: "col", class: i < left ? "" : "n" }, title) : make("td")));
     const body = lines.map((line) => make("tr", {}, ...line.map((value, i) =>
       i === 0 ? make("th", { scope: "row" }, value) : make("td", { class: i < left ? "" : "n" }, value),
     )));
     const drawn = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
-    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, drawn);
+    return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": name }, drawn);
   };
 
   const said = (value) => (value === null || value === undefined ? "–" : String(value));

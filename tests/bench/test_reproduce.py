@@ -149,6 +149,7 @@ def test_one_line_says_why_there_is_no_command() -> None:
         (replace(record, path=[{}]), "a step that this version does not know"),
         (replace(record, path=[]), "its steps are not what the pruner would take now"),
         (replace(record, data={**record.data, "digest": "0" * 64}), "the task is not what it was"),
+        (replace(record, variant="score_after=(x"), "SyntaxError"),
     ):
         with pytest.raises(BenchError) as caught:
             command(changed)

@@ -161,7 +161,8 @@ def test_list_gives_clean_json(capsys):
 
 
 REFUSALS = {
-    "report FOLDER --format pdf": "--format: unknown format 'pdf'. There is: text, md, latex, html, csv, jsonl, parquet.",
+    "report FOLDER --format pdf": "--format: unknown format 'pdf'."
+    " There is: text, md, latex, html, csv, jsonl, parquet.",
     "report FOLDER --format jsnl": "--format: unknown format 'jsnl'. Did you mean 'jsonl'?",
     "report FOLDER --pruner grsp": "--pruner: no cell of 'grsp' in the folder. Did you mean 'grasp'?",
     "report FOLDER --pruner ,": "--task and --pruner: no cell is of these tasks and these pruners."
