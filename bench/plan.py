@@ -124,8 +124,8 @@ def _budget(preset: Preset, examples: int) -> Budget:
 
 
 def _pruners(request: Request) -> list[Pruner]:
-    """The asked pruners with the request's choices and settings."""
-    chosen = {name: _resolved(registry.pruner(name), request) for name in request.pruners}
+    """The asked pruners with the request's choices and settings; the dense reference is there unasked."""
+    chosen = {name: _resolved(registry.pruner(name), request) for name in request.pruners if name != DENSE}
     for setting, text in request.pruner_settings.items():
         if setting.startswith(tuple(f"{task}." for task in request.tasks)):
             continue

@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 from bench import registry, steps
@@ -57,7 +58,7 @@ def path_of(record: Record) -> Path:
     """The record's steps. Raises ``StoreError`` for one that this version does not know."""
     try:
         return tuple(_step(described) for described in record.path)
-    except (AttributeError, TypeError, ValueError, StopIteration) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, StopIteration) as error:
         raise StoreError(
             f"its path has a step that this version does not know ({error})",
             where=f"record {record.key[:12]}",
@@ -74,7 +75,7 @@ def _step(described: Mapping[str, Any]) -> Step:
 def _read(kind: Any, value: Any) -> Any:
     """Plain data as what the annotation ``kind`` says: dataclasses and tuples are restored, all else is as it is."""
     if is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{name: _read(hints[name], inner) for name, inner in dict(value).items()})
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -85,6 +86,11 @@ def _read(kind: Any, value: Any) -> Any:
         items = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(_read(item, part) for item, part in zip(items, value, strict=True))
     return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import UsageError
@@ -50,7 +51,7 @@ def changed(settings: T, field: str, text: str, name: str) -> T:
 
 def _value(settings: DataclassInstance, field: str, text: str, name: str) -> Any:
     """``text`` as a value of ``field``."""
-    known = typing.get_type_hints(type(settings))
+    known = _hints(type(settings))
     if field not in {entry.name for entry in fields(settings)}:
         raise UsageError("no such setting", where=f"--set {name}={text}", mend=_known(field, name, list(known)))
     try:
@@ -67,6 +68,11 @@ def _known(field: str, name: str, known: Sequence[str]) -> str:
     if name != field or mend.startswith("Did"):
         return mend
     return f"{mend} Beside these: train.X and recover.X, score_batches, score_batch_size, TASK.X, PRUNER.X."
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _read(kind: Any, text: str) -> Any:

@@ -216,6 +216,13 @@ class Store:
         """Keys of the cells that something was measured of."""
         return frozenset(self._keys("measurements"))
 
+    def written(self, key: str) -> float | None:
+        """When the file of a cell's record was written, in seconds since the epoch; None where that cannot be said."""
+        try:
+            return self.storage.local(f"records/{key}.json").stat().st_mtime if self.storage.folder else None
+        except OSError:
+            return None
+
     def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
         """Keeps what was measured of a cell's model by the clock: plain data by kind (``latency``)."""
         self._put(f"measurements/{key}.json", seal(measurement).encode())

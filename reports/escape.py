@@ -38,6 +38,14 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text)
 
 
+def clipped(text: str, most: int) -> str:
+    """``printable`` text of at most so many characters, an ellipsis in the place of the rest."""
+    if len(text) <= most and text.isascii() and text.isprintable():
+        return text
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def markdown(text: str) -> str:
     """Text that GitHub's Markdown shows as it is, in a table's cell, a list or a heading."""
     escaped = _MARKDOWN.sub(lambda found: "\\" + found[0], printable(text))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from reports import figures
+from reports.estimates import Estimate
 from reports.table import Baseline, MetricInfo, Row, Table, uninformative
 
 
@@ -20,6 +21,8 @@ class Column:
     """Lines whose cell is the best at its target."""
     starred: frozenset[int] = frozenset()
     """Lines whose cell is a significant difference."""
+    values: tuple[float | None, ...] = ()
+    """The numbers that the cells show, unrounded, at the records' scale; empty for text."""
 
 
 @dataclass(frozen=True)
@@ -104,31 +107,41 @@ def directions(metrics: Sequence[MetricInfo]) -> str:
 def layout(table: Table) -> Layout:
     """The columns of ``table``."""
     rows, baselines = table.rows, table.baselines
-    blank = ("",) * len(baselines)
     divisor, unit = figures.flops_scale([row.dense_flops for row in rows] + [row.flops for row in rows])
     asked = figures.sparsities([row.target for row in rows if row.iteration is None])
     targets = [f"#{row.iteration}" if row.iteration is not None else asked.pop(0) for row in rows]
     names = [
         Column("pruner", (*(row.label for row in rows), *(baseline.label for baseline in baselines)), left=True),
-        Column("target", (*targets, *blank)),
+        _column(table, "target", targets, lambda row: row.target),
     ]
+    reached, total = [row.sparsity for row in rows], [row.total_sparsity for row in rows]
     sparsity = [
-        Column("sparsity", (*_reached(rows, [row.sparsity for row in rows]), *blank)),
-        Column("total", (*_reached(rows, [row.total_sparsity for row in rows]), *blank)),
+        _column(table, "sparsity", _reached(rows, reached), lambda row: row.sparsity),
+        _column(table, "total", _reached(rows, total), lambda row: row.total_sparsity),
     ]
     cost = [
-        Column(unit, (*(_done(row, figures.flops(row.flops, divisor)) for row in rows), *blank)),
-        Column("fewer", (*(_done(row, figures.times(row.times_fewer)) for row in rows), *blank)),
+        _column(table, unit, [_done(row, figures.flops(row.flops, divisor)) for row in rows], lambda row: row.flops),
+        _column(
+            table, "fewer", [_done(row, figures.times(row.times_fewer)) for row in rows], lambda row: row.times_fewer
+        ),
     ]
     if budgets_differ(table):
-        cost.append(Column("steps", (*(_done(row, figures.steps(row.train_steps)) for row in rows), *blank)))
+        steps = [_done(row, figures.steps(row.train_steps)) for row in rows]
+        cost.append(_column(table, "steps", steps, lambda row: row.train_steps))
     if any(len(row.seeds) != len(table.seeds) for row in rows):
-        cost.append(Column("seeds", (*(f"{len(row.seeds)}/{len(table.seeds)}" for row in rows), *blank)))
+        counts = [f"{len(row.seeds)}/{len(table.seeds)}" for row in rows]
+        cost.append(_column(table, "seeds", counts, lambda row: float(len(row.seeds))))
     if any(row.collapsed or row.failures for row in rows):
-        cost.append(Column("", (*(_marks(row) for row in rows), *blank), left=True))
+        cost.append(Column("", (*(_marks(row) for row in rows), *("" for _ in baselines)), left=True))
     lead = _lead(table) if table.metrics else []
     others = [_metric(table, info) for info in table.metrics[1:]]
     return Layout(tuple(names), tuple(sparsity), tuple(lead), tuple(others), tuple(cost), _breaks(table))
+
+
+def _column(table: Table, title: str, cells: Sequence[str], value: Callable[[Row], float | None]) -> Column:
+    """Of what rows have and baselines have not."""
+    blank = len(table.baselines)
+    return Column(title, (*cells, *[""] * blank), values=(*(value(row) for row in table.rows), *[None] * blank))
 
 
 def budgets_differ(table: Table) -> bool:
@@ -147,8 +160,8 @@ def _lead(table: Table) -> list[Column]:
         for row in table.rows
     ]
     starred = frozenset(i for i, row in enumerate(table.rows) if row.evidence and row.evidence.significant)
-    cells = (*differences, *("" for _ in table.baselines))
-    return [_metric(table, info, lead=True), Column("Δ dense", cells, starred=starred)]
+    column = _column(table, "Δ dense", differences, lambda row: _mean(row.differences.get(info.name)))
+    return [_metric(table, info, lead=True), replace(column, starred=starred)]
 
 
 def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
@@ -158,7 +171,15 @@ def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
     ]
     baselines = [_value(baseline, info) for baseline in table.baselines]
     best = frozenset(i for i, row in enumerate(table.rows) if info.name in row.best)
-    return Column(figures.heading(info), (*rows, *baselines), best=best)
+    values = (
+        *(_mean(row.metrics.get(info.name)) for row in table.rows),
+        *(baseline.metrics.get(info.name) for baseline in table.baselines),
+    )
+    return Column(figures.heading(info), (*rows, *baselines), best=best, values=values)
+
+
+def _mean(found: Estimate | None) -> float | None:
+    return None if found is None else found.mean
 
 
 def _value(baseline: Baseline, info: MetricInfo) -> str:

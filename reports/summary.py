@@ -85,17 +85,23 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | 
 def _by_task(found: Sequence[Answer]) -> Block:
     columns = [
         Column("family", tuple(answer.family for answer in found), left=True),
-        Column("task", tuple(_task(answer) for answer in found), left=True),
+        Column("task", tuple(task_label(answer) for answer in found), left=True),
         Column("pruner", tuple(answer.pruner for answer in found), left=True),
     ]
     for share in SHARES:
-        columns.append(Column(f"sparsity {share * 100:g} %", tuple(_sparsity(a.kept.get(share)) for a in found)))
+        kept = [answer.kept.get(share) for answer in found]
+        values = tuple(None if k is None else k.sparsity for k in kept)
+        columns.append(Column(f"sparsity {share * 100:g} %", tuple(map(_sparsity, kept)), values=values))
     for share in SHARES:
-        columns.append(Column(f"FLOPs {share * 100:g} %", tuple(_flops(a.kept.get(share)) for a in found)))
-    ranks = tuple(NOTHING if answer.rank is None else f"{answer.rank:g}" for answer in found)
-    columns.append(Column("area", tuple(_spread(a.area, a.area_interval) for a in found)))
-    columns.append(Column("rank", ranks, best=frozenset(i for i, a in enumerate(found) if a.rank == 1)))
-    mute = sorted({_task(answer) for answer in found if not answer.informative})
+        kept = [answer.kept.get(share) for answer in found]
+        values = tuple(None if k is None else k.flops for k in kept)
+        columns.append(Column(f"FLOPs {share * 100:g} %", tuple(map(_flops, kept)), values=values))
+    areas, ranks = tuple(a.area for a in found), tuple(a.rank for a in found)
+    columns.append(Column("area", tuple(_spread(a.area, a.area_interval) for a in found), values=areas))
+    columns.append(
+        Column("rank", tuple(map(_rank, ranks)), best=frozenset(i for i, r in enumerate(ranks) if r == 1), values=ranks)
+    )
+    mute = sorted({task_label(answer) for answer in found if not answer.informative})
     return Block(
         "Which pruner is safe where",
         tuple(columns),
@@ -113,15 +119,22 @@ def _by_family(found: Sequence[Answer]) -> Block:
         inside = [answer for answer in told if answer.family == family]
         tasks = len({answer.place for answer in inside})
         by_pruner = [[answer for answer in inside if answer.pruner == pruner] for pruner in pruners]
-        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, tasks) for of in by_pruner)))
-        columns.append(Column(f"{family}: area", tuple(_mean_area(of, tasks) for of in by_pruner)))
+        least = tuple(least.sparsity if (least := _least(of)) else None for of in by_pruner)
+        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, tasks) for of in by_pruner), values=least))
+        areas = tuple(map(_mean_area, by_pruner))
+        shown = tuple(_area(area, of, tasks) for area, of in zip(areas, by_pruner, strict=True))
+        columns.append(Column(f"{family}: area", shown, values=areas))
     means = tuple(f"{ranks[name]:.2f}" if name in ranks else NOTHING for name in pruners)
     best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == min(ranks.values()))
-    columns.append(Column("mean rank", means, best=best))
+    columns.append(Column("mean rank", means, best=best, values=tuple(map(ranks.get, pruners))))
     return Block("Families side by side", tuple(columns), below=(OVERVIEW,))
 
 
-def _task(answer: Answer) -> str:
+def _rank(rank: float | None) -> str:
+    return NOTHING if rank is None else f"{rank:g}"
+
+
+def task_label(answer: Answer) -> str:
     return f"{answer.task} [{answer.setting}]" if answer.setting else answer.task
 
 
@@ -146,17 +159,27 @@ def _spread(value: float | None, interval: tuple[float, float] | None) -> str:
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
+def _least(answers: Sequence[Answer]) -> Kept | None:
+    """Of the task that keeps 99 % the least far."""
+    kept = (answer.kept[SHARES[0]] for answer in answers)
+    return min(kept, key=lambda kept: (kept.sparsity, kept.bound == "at least"), default=None)
+
+
 def _safe(answers: Sequence[Answer], tasks: int) -> str:
-    if not answers:
+    least = _least(answers)
+    if least is None:
         return NOTHING
-    least = min((a.kept[SHARES[0]] for a in answers), key=lambda kept: (kept.sparsity, kept.bound == "at least"))
     said = "none" if least.bound == "none" else f"{'≥ ' if least.bound == 'at least' else ''}{least.sparsity:.3f}"
     return said + _share(answers, tasks)
 
 
-def _mean_area(answers: Sequence[Answer], tasks: int) -> str:
+def _mean_area(answers: Sequence[Answer]) -> float | None:
     areas = [answer.area for answer in answers if answer.area is not None]
-    return f"{math.fsum(areas) / len(areas):.3f}{_share(answers, tasks)}" if areas else NOTHING
+    return math.fsum(areas) / len(areas) if areas else None
+
+
+def _area(mean: float | None, answers: Sequence[Answer], tasks: int) -> str:
+    return NOTHING if mean is None else f"{mean:.3f}{_share(answers, tasks)}"
 
 
 def _share(answers: Sequence[Answer], tasks: int) -> str:

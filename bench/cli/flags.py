@@ -14,6 +14,7 @@ import typer
 from bench.checkpoints import TRUST
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
+from bench.record import DENSE
 from bench.registry import pruner, suggestion
 
 Tasks = Annotated[str | None, typer.Option("--task", "-t", help="One task or several, comma-separated.")]
@@ -211,7 +212,7 @@ def _by_flag_alone() -> UsageError:
 
 
 def _check_recovers(pruners: Sequence[str], when: str | None) -> None:
-    if all((when or pruner(name).when) == "init" for name in pruners):
+    if all((when or pruner(name).when) == "init" for name in pruners if name != DENSE):
         raise UsageError("all asked pruners cut before training", where="--recover", mend="Add --when trained.")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.store import Store
     from reports.table import Table
 
-FORMATS = ("text", "md", "latex", "csv", "jsonl", "parquet")
+FORMATS = ("text", "md", "latex", "html", "csv", "jsonl", "parquet")
 PER_CELL = ("csv", "jsonl", "parquet")
 BINARY = "parquet"
 FOREIGN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -36,7 +36,8 @@ def report(
     format: Annotated[
         str,
         typer.Option(
-            help="text, md or latex: tables over seeds; csv, jsonl or parquet: one line a cell.",
+            help="text, md or latex: tables over seeds; html: a page with figures and each cell; "
+            "csv, jsonl or parquet: one line a cell.",
             metavar="|".join(FORMATS),
         ),
     ] = "text",
@@ -62,9 +63,9 @@ def report(
 ) -> None:
     """Print the tables of a results folder.
 
-    text, md and latex average over seeds, beside the dense reference; csv, jsonl and parquet have one line a cell.
-    With --summary: which pruner is safe where, one line a task and pruner. With --figures: curves over sparsity and
-    FLOPs, Pareto fronts, layers' densities, SAP's iterations (docs/reports.md).
+    text, md, latex and html average over seeds, beside the dense reference; csv, jsonl and parquet have one line a
+    cell. With --summary: which pruner is safe where, one line a task and pruner. With --figures: curves over sparsity
+    and FLOPs, Pareto fronts, layers' densities, SAP's iterations (docs/reports.md).
     """
     from bench.store import Store
 
@@ -262,6 +263,8 @@ def _rendered(store: Store, records: Sequence[Record], format: str, width: int |
         if format == BINARY:
             return parquet.content(cells, latency)
         return tabular.comma_separated(cells, latency) if format == "csv" else tabular.jsonl(cells, latency)
+    if format == "html":
+        return _page(store, records)
     from reports import latency as clock
     from reports import latex, markdown, text
     from reports.evidence import stored
@@ -278,13 +281,17 @@ def _rendered(store: Store, records: Sequence[Record], format: str, width: int |
 
 
 def _summarised(store: Store, records: Sequence[Record], format: str, width: int | None) -> str | bytes:
+    from bench.record import DENSE
+
+    if all(record.pruner == DENSE for record in records):
+        raise UsageError("no pruned cell in the folder", where="--summary", mend="Run a pruner with this --out first.")
+    if format == "html":
+        return _page(store, records, whole=False)
     from reports import latex, markdown, parquet, summary, text
     from reports.answers import answers
     from reports.rows import tables
 
     found = answers(tables(records))
-    if not found:
-        raise UsageError("no pruned cell in the folder", where="--summary", mend="Run a pruner with this --out first.")
     if format == BINARY:
         return parquet.summary(found)
     if format in PER_CELL:
@@ -294,6 +301,13 @@ def _summarised(store: Store, records: Sequence[Record], format: str, width: int
         return latex.document(blocks)
     drawn = [markdown.block(block) if format == "md" else text.block(block, width or text.WIDTH) for block in blocks]
     return "\n".join(drawn)
+
+
+def _page(store: Store, records: Sequence[Record], *, whole: bool = True) -> str:
+    from bench.reproduce import Commands
+    from reports import html
+
+    return html.render(store, records, Commands().of, whole=whole)
 
 
 def _wanted(flag: str, given: str | None, known: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from bench.cli.output import block, pairs, write
 from bench.cli.pruner_page import page, paragraph
-from bench.cli.samples import NOTE, samples
+from bench.cli.samples import samples
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def _usual() -> dict[str, object]:
 
 
 def _cell(value: object) -> str:
-    return "–" if value is None else _plain(value)
+    from reports.facts import plain
+
+    return "–" if value is None else plain(value)
 
 
 def _options(presets: Any) -> str:
@@ -145,6 +148,9 @@ def found(store: Store, prefix: str, out: str) -> Record:
 
 
 def _record(record: Record, store: Store) -> str:
+    from reports.facts import mapping, step
+    from reports.samples import NOTE
+
     cell: list[tuple[str, object]] = [
         ("key", record.key),
         ("status", record.status),
@@ -159,22 +165,22 @@ def _record(record: Record, store: Store) -> str:
     if record.failure is not None:
         failure = record.failure
         cell.append(("failure", f"{' '.join(failure.error.split())} ({failure.step}), see {failure.log or 'no log'}"))
-    path = [(str(index), _step(step)) for index, step in enumerate(record.path, start=1)]
+    path = [(str(index), step(described)) for index, described in enumerate(record.path, start=1)]
     layers = [
         [f"  {layer.name}", layer.type, layer.size, layer.kept, f"{layer.density:.4f}", "†" if not layer.kept else ""]
         for layer in record.layers
     ]
-    sections: list[tuple[str, list[tuple[str, object]]]] = [
+    sections: list[tuple[str, Sequence[tuple[str, object]]]] = [
         (f"metrics over {record.n} examples", _metrics(record)),
-        ("steps", [*path]),
-        ("options", _mapping(record.options)),
-        ("data counts", _mapping(record.data.get("counts", {}))),
-        ("FLOPs by layer type: dense, effective", _mapping(record.flops_by_type)),
-        ("seconds", _mapping(store.timing(record.key))),
+        ("steps", path),
+        ("options", mapping(record.options)),
+        ("data counts", mapping(record.data.get("counts", {}))),
+        ("FLOPs by layer type: dense, effective", mapping(record.flops_by_type)),
+        ("seconds", mapping(store.timing(record.key))),
         ("latency: measured, milliseconds", _latency(store.measurement(record.key).get("latency"))),
         ("files", [(kind, f"files/{file}") for kind, file in record.files.items()]),
-        ("notes", _mapping({name: note for name, note in record.notes.items() if name != NOTE})),
-        ("provenance", _mapping(record.provenance)),
+        ("notes", mapping({name: note for name, note in record.notes.items() if name != NOTE})),
+        ("provenance", mapping(record.provenance)),
     ]
     parts = [pairs(cell), *(f"{title}\n{pairs(facts, indent=2)}" for title, facts in sections if facts)]
     if layers:
@@ -185,11 +191,13 @@ def _record(record: Record, store: Store) -> str:
 
 def _sizes(record: Record) -> list[tuple[str, object]]:
     """Target, sparsities and numbers of weights; a cell that failed may have the target alone."""
+    from reports.facts import plain
+
     if record.sparsity is None:
         found: list[tuple[str, object]] = [("target", record.goal_name)]
     else:
-        total = "" if record.total_sparsity is None else f"; total {_plain(record.total_sparsity)}"
-        found = [("sparsity", f"{_plain(record.sparsity)} of target {record.goal_name}{total}")]
+        total = "" if record.total_sparsity is None else f"; total {plain(record.total_sparsity)}"
+        found = [("sparsity", f"{plain(record.sparsity)} of target {record.goal_name}{total}")]
     if record.prunable is not None:
         found.append(("weights", f"{record.prunable} prunable of {record.parameters} parameters"))
     return found
@@ -198,10 +206,11 @@ def _sizes(record: Record) -> list[tuple[str, object]]:
 def _costs(record: Record) -> list[tuple[str, object]]:
     """FLOPs, bytes and the masks' digest, as far as the cell came to them."""
     from bench.cli.status import human
+    from reports.facts import plain
 
     found: list[tuple[str, object]] = []
     if record.flops is not None:
-        found.append(("FLOPs", f"{record.flops} of {_plain(record.dense_flops)} dense"))
+        found.append(("FLOPs", f"{record.flops} of {plain(record.dense_flops)} dense"))
     if record.compressed_bytes is not None and record.dense_bytes is not None:
         found.append(("bytes", f"{human(record.compressed_bytes)} compressed, {human(record.dense_bytes)} dense"))
     if record.mask_digest is not None or record.status == "done":
@@ -227,29 +236,3 @@ def _metrics(record: Record) -> list[tuple[str, object]]:
     """In the task's own order; what it does not name comes last."""
     order = dict.fromkeys((*(entry["name"] for entry in record.metric_info), *record.metrics))
     return [(name, record.metrics[name]) for name in order if name in record.metrics]
-
-
-def _step(step: Any) -> str:
-    """``Cut sparsity=0.9 allocation=global``; what is None or empty is left out."""
-    told = dict(step)
-    kind = told.pop("step", "?")
-    return " ".join(
-        [kind, *(f"{name}={_plain(value)}" for name, value in _flattened(told) if value not in (None, [], ()))]
-    )
-
-
-def _flattened(values: Any) -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
-    for name, value in values.items():
-        found += _flattened(value) if isinstance(value, dict) else [(name, value)]
-    return found
-
-
-def _mapping(values: Any) -> list[tuple[str, object]]:
-    return [(name, _plain(value)) for name, value in sorted(values.items())]
-
-
-def _plain(value: object) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)

@@ -208,3 +208,12 @@ def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "wanda has no recovery of its own" in shown and "magnitude has no recovery" not in shown
     assert "sap finds its own sparsities" in shown
     assert "gmp cuts 2 times, not 10" in shown
+
+
+def test_dense_may_be_asked_for_by_itself(out: Path, capsys) -> None:
+    assert main(["run", *SMALL, *HERE, "--pruner", "dense", "--out", str(out)]) == 0
+    assert "[1/1] toy/mlp dense 0 seed 0" in capsys.readouterr().err
+    assert main(["plan", *SMALL, "--pruner", "dense,random", "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["cells"], facts["done"]) == (2, 1)
+    assert main(["run", *SMALL, "--pruner", "dense", "--recover", "3", "--out", str(out)]) == 2

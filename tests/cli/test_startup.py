@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "scipy", "numpy", "tabulate", "rich", "matplotlib")
+HEAVY = ("torch", "transformers", "scipy", "numpy", "tabulate", "rich", "matplotlib", "jinja2")
 PROBE = f"""
 import sys
 from bench.cli import main

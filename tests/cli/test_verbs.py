@@ -161,12 +161,15 @@ def test_list_gives_clean_json(capsys):
 
 
 REFUSALS = {
-    "report FOLDER --format pdf": "--format: unknown format 'pdf'. There is: text, md, latex, csv, jsonl, parquet.",
+    "report FOLDER --format pdf": "--format: unknown format 'pdf'."
+    " There is: text, md, latex, html, csv, jsonl, parquet.",
     "report FOLDER --format jsnl": "--format: unknown format 'jsnl'. Did you mean 'jsonl'?",
     "report FOLDER --pruner grsp": "--pruner: no cell of 'grsp' in the folder. Did you mean 'grasp'?",
     "report FOLDER --pruner ,": "--task and --pruner: no cell is of these tasks and these pruners."
     " 'bench status' counts cells.",
     "report FOLDER --summary --pruner dense": "--summary: no pruned cell in the folder."
+    " Run a pruner with this --out first.",
+    "report FOLDER --summary --pruner dense --format html": "--summary: no pruned cell in the folder."
     " Run a pruner with this --out first.",
     "report FOLDER --format parquet": "--format parquet: is a binary format. Give 'bench report' a file with --output.",
     "report FOLDER/none": "FOLDER/none: is not a results folder. Give the --out of a 'bench run'.",
