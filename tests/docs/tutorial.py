@@ -42,7 +42,8 @@ def turns(folder: Path) -> Iterator[Turn]:
             if found["language"] == "python":
                 exec(compile(found["code"], str(PAGE), "exec"), names)
             else:
-                words = [_key(folder) if word == "KEY" else word for word in shlex.split(found["code"])]
+                typed = shlex.split(found["code"].replace("\\\n", ""))
+                words = [_key(folder) if word == "KEY" else word for word in typed]
                 assert words[0] == "bench"
                 code = main(words[1:])
                 assert code == 0, f"{found['code']} ended with {code}"
