@@ -9,6 +9,11 @@
 # make compare  run a small grid on the embedded sample and compare it with the committed baseline
 # make baseline  the same, and write the baseline anew: then read the difference
 # make figures  run the grid behind docs/pruners.md and draw its curves
+# make docs   build the documentation's site into build/site, strictly
+# make tutorial  run the tutorial and write its outputs anew
+# make wheel  build the wheel into dist/
+# make test-extras  install the wheel with each extra into a fresh environment of its own, one after the other, and look at
+#             what came (network; minutes an extra, at most 3 GB on disk at a time). EXTRAS='wandb mlflow' names some
 # Nothing beyond Python 3.11 and make is presumed. PYTHON=python3.12 make demo uses another interpreter.
 
 PYTHON ?= python3
@@ -21,7 +26,8 @@ BENCH_DATA ?= ../shared/data
 GATED := --task ag-news --pruner random,magnitude,grasp --when trained --prune-embeddings --grid 0.5,0.9 --seeds 0-2
 BASELINE := tests/baseline/ag-news.jsonl
 
-.PHONY: demo test test-chaos test-fuzz test-compat test-torchtext test-pyserini lint compare baseline figures clean
+.PHONY: demo test test-chaos test-fuzz test-compat test-torchtext test-pyserini test-extras lint compare baseline figures docs \
+        tutorial wheel clean
 
 demo: $(INSTALLED)
 	$(BIN)/bench run --task msmarco-dsi --pruner grasp --data sample --out results/demo
@@ -61,6 +67,20 @@ baseline: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[figures]'
 	$(BIN)/python docs/figures/make.py results/figures
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+tutorial: $(INSTALLED)
+	$(BIN)/python -m tests.docs.tutorial
+
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --wheel
+
+test-extras: wheel
+	$(BIN)/python tests/packaging/extras.py dist $(EXTRAS)
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -104,16 +104,50 @@ def load(group: str, name: str) -> Any:
     entry = _entry(group, name)
     try:
         return entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's last line must not end this process
         raise UsageError(
             f"the {group[:-1]} {name!r} of {_distribution(entry)} does not load: {type(error).__name__}: {error}",
             mend=f"Mend or uninstall {_distribution(entry)}.",
         ) from error
 
 
+def usable(group: str, name: str) -> Any:
+    """What ``load`` gives. Raises ``UsageError`` naming the distribution where that is not what the group holds."""
+    found = load(group, name)
+    wrong = _wrong(group, name, found)
+    if wrong is not None:
+        raise UsageError(
+            f"the {group[:-1]} {name!r} of {_distribution(_entry(group, name))} {wrong}",
+            mend=f"{'tasks' if group == 'tasks' else 'pruners'}/base.py says what belongs there.",
+        )
+    return found
+
+
+def _wrong(group: str, name: str, found: Any) -> str | None:
+    """What keeps ``found`` from being used at all; whether it keeps the contract is for ``bench check`` to say."""
+    from pruners.base import Criterion, Pruner
+    from tasks.base import Task
+
+    if group == "pruners" and isinstance(found, Pruner):
+        if found.name != name:
+            return f"calls itself {found.name!r}"
+        known = found.criterion in {*names("pruners"), *names("learners")}
+        return None if known else f"names the criterion {found.criterion!r}, which no distribution registers"
+    if group not in ("tasks", "pruners"):
+        return None if callable(found) else f"is of type {type(found).__name__}, where a function or a class belongs"
+    if not isinstance(found, type):
+        return f"is of type {type(found).__name__}, where a class belongs"
+    missing = [name for name in _members(Task if group == "tasks" else Criterion) if not hasattr(found, name)]
+    return f"has no {', '.join(map(repr, missing))}" if missing else None
+
+
+def _members(protocol: type) -> list[str]:
+    return [name for name in (*protocol.__annotations__, *vars(protocol)) if not name.startswith("_")]
+
+
 def task(name: str) -> type[Task]:
     """The task class registered under ``name``."""
-    found: type[Task] = load("tasks", name)
+    found: type[Task] = usable("tasks", name)
     return found
 
 
@@ -121,23 +155,29 @@ def pruner(name: str) -> Pruner:
     """The pruner registered under ``name``; a criterion is wrapped in the one-shot recipe."""
     from pruners.base import Pruner, one_shot_with
 
-    found = load("pruners", name)
+    found = usable("pruners", name)
     if isinstance(found, Pruner):
-        return found
-    for attribute in ("score", "version", "iterations", "needs_data"):
-        if not hasattr(found, attribute):
-            raise UsageError(
-                f"the pruner {name!r} of {_distribution(_entry('pruners', name))} has no {attribute!r}",
-                mend="pruners/base.py says what a criterion offers.",
-            )
+        return replace(found, version=_edition_of(found))
     made = one_shot_with(name, found)
     return replace(made, version=edition("pruners", name, found, made.version))
 
 
-def edition(group: str, name: str, found: type, version: int | str) -> int | str:
+def _edition_of(pruner: Pruner) -> int | str:
+    """The version of a recipe's criterion or learner, as ``edition`` gives it."""
+    from pruners.base import Pruner
+
+    for group in ("pruners", "learners"):
+        if pruner.criterion in names(group) and _distribution(_entry(group, pruner.criterion)) != OURS:
+            found = load(group, pruner.criterion)
+            if not isinstance(found, Pruner):
+                return edition(group, pruner.criterion, found, pruner.version)
+    return pruner.version
+
+
+def edition(group: str, name: str, found: Any, version: int | str) -> int | str:
     """``version``, and for a plug-in of another distribution a digest of its module's source: results of an edited
     plug-in are not those of the one before."""
-    source = inspect.getsourcefile(found)
+    source = inspect.getsourcefile(found if inspect.isclass(found) or inspect.isfunction(found) else type(found))
     if source is None or _distribution(_entry(group, name)) == OURS:
         return version
     return f"{version}+{hashlib.sha256(Path(source).read_bytes()).hexdigest()[:8]}"
@@ -147,7 +187,7 @@ def criterion(name: str) -> Criterion:
     """A new instance of the criterion registered under ``name``."""
     from pruners.base import Pruner
 
-    found = load("pruners", name)
+    found = usable("pruners", name)
     if isinstance(found, Pruner):
         raise UsageError(f"{name!r} is a recipe, not a criterion", mend=f"Its criterion is {found.criterion!r}.")
     made: Criterion = found()
@@ -156,13 +196,13 @@ def criterion(name: str) -> Criterion:
 
 def allocation(name: str) -> Allocation:
     """The allocation registered under ``name``."""
-    found: Allocation = load("allocations", name)
+    found: Allocation = usable("allocations", name)
     return found
 
 
 def structure(name: str) -> Structure:
     """The structure registered under ``name``; ``2:4`` is ``N:M`` with these numbers."""
-    found = load("structures", name)
+    found = usable("structures", name)
     numbers = _GROUPED.fullmatch(name)
     if name == GROUPED:
         raise UsageError("N and M stand for numbers", where="structure 'N:M'", mend="Say which, for example 2:4.")
@@ -172,11 +212,11 @@ def structure(name: str) -> Structure:
 
 def rule(name: str) -> Rule:
     """The adaptive rule registered under ``name``."""
-    found: Rule = load("rules", name)
+    found: Rule = usable("rules", name)
     return found
 
 
 def learner(name: str) -> MaskLearner:
     """The learner of masks registered under ``name``."""
-    found: MaskLearner = load("learners", name)
+    found: MaskLearner = usable("learners", name)
     return found

@@ -39,7 +39,7 @@ def check_task(plug_in: str | type[Task]) -> list[Finding]:
 
     Raises ``UsageError`` for a name that is unknown or does not load.
     """
-    kind = registry.task(plug_in) if isinstance(plug_in, str) else plug_in
+    kind = registry.load("tasks", plug_in) if isinstance(plug_in, str) else plug_in
     first = examine("it says its name, version, data set, metrics and presets", lambda: _says(kind))
     if not first.ok:
         return [first]

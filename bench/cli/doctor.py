@@ -107,7 +107,7 @@ def _plug_ins() -> Iterator[Finding]:
         broken = 0
         for name in registry.names(group):
             try:
-                registry.load(group, name)
+                registry.usable(group, name)
             except UsageError as error:
                 broken += 1
                 yield Finding(group, str(error), problem=True)

@@ -61,7 +61,7 @@ def show(
 def _plug_in(group: str, name: str, model: str | None) -> str:
     from bench import registry
 
-    found = registry.load(group, name)
+    found = registry.usable(group, name)
     facts: list[tuple[str, object]] = [(group[:-1], name), ("from", registry.distribution(group, name))]
     if group == "tasks":
         return _task(found, facts, model)

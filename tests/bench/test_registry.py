@@ -36,7 +36,7 @@ def test_a_plug_in_is_found_through_its_entry_point() -> None:
 
 
 def test_an_installed_plug_in_is_loaded_by_its_name(plugins: Path) -> None:
-    (plugins / "weather_task.py").write_text("class Weather:\n    name = 'weather'\n")
+    (plugins / "weather_task.py").write_text("from toy_plugin import Toy\nclass Weather(Toy):\n    name = 'weather'\n")
     install(plugins, "weather", "weather = weather_task:Weather")
     assert registry.names("tasks") == sorted(registry.names("tasks"))
     registry.known("tasks", "weather")

@@ -14,7 +14,8 @@ from bench.cli import doctor
 from bench.data import DataIdentity, Files, columns
 from bench.errors import UsageError
 from bench.steps import Schedule
-from tasks.base import Metric, Preset
+from pruners.base import Criterion
+from tasks.base import Metric, Preset, Task
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class ToyOptions:
     color: str = "red"
 
 
-class ToyTask:
+class ToyTask(Task):
     """Sorts toys."""
 
+    name: ClassVar = "toy"
     title: ClassVar = "Sorting of toys"
     version: ClassVar = 3
     dataset: ClassVar = "toys"
@@ -49,7 +51,7 @@ class ToyTask:
         return self.identity().counts["toys"]
 
 
-class ToyCriterion:
+class ToyCriterion(Criterion):
     """Scores by the price of the toy."""
 
     version, iterations, needs_data = 2, 100, False

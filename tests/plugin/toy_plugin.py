@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from bench.couplings import Coupling, Slice
 from bench.data import DataIdentity, Files, columns
 from bench.errors import DataError
 from bench.steps import Schedule
 from tasks.base import Evaluation, Metric, Preset, Reference
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,18 @@ class Toy:
         return {"points.tsv": text.getvalue().encode()}
 
     @cached_property
-    def _points(self) -> tuple[Tensor, Tensor]:
+    def _points(self) -> tuple[np.ndarray, np.ndarray]:
         rows = list(columns(self.files, "points.tsv", 3, what="class, x, y"))
         if not rows:
             raise DataError("holds no points", where=self.files.where("points.tsv"), mend="Add rows.")
-        points = torch.tensor([[float(x), float(y)] for _, x, y in rows])
-        return points, torch.tensor([int(label) for label, _, _ in rows])
+        points = np.array([[float(x), float(y)] for _, x, y in rows], dtype=np.float32)
+        return points, np.array([int(label) for label, _, _ in rows])
+
+    def _batch(self, rows: np.ndarray | slice) -> Mapping[str, Tensor]:
+        import torch
+
+        points, labels = self._points
+        return {"points": torch.from_numpy(points[rows]), "labels": torch.from_numpy(labels[rows])}
 
     def identity(self) -> DataIdentity:
         kind = "sample" if self.files.kind == "sample" else "whole"
@@ -81,17 +89,17 @@ class Toy:
         return len(self._points[0])
 
     def build(self, seed: int) -> nn.Module:
+        from torch import nn
+
         width = self.options.width
         return nn.Sequential(
             nn.Linear(2, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4)
         )
 
     def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Mapping[str, Tensor]]:
-        points, labels = self._points
         index = start
         while True:
-            chosen = torch.from_numpy(np.random.default_rng([seed, index]).integers(0, len(points), size))
-            yield {"points": points[chosen], "labels": labels[chosen]}
+            yield self._batch(np.random.default_rng([seed, index]).integers(0, self.examples(), size))
             index += 1
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -99,15 +107,20 @@ class Toy:
         return outputs
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        return nn.functional.cross_entropy(outputs.float(), batch["labels"])
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.float(), batch["labels"])
 
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
-        points, labels = self._points
-        outputs = model(points).float()
+        from torch.nn.functional import cross_entropy
+
+        batch = self._batch(slice(None))
+        labels = batch["labels"]
+        outputs = self.forward(model, batch).float()
         right = (outputs.argmax(1) == labels).float()
         zeros = sum(int((w == 0).sum()) for w in model.parameters()) / sum(w.numel() for w in model.parameters())
         accuracy = float("nan") if zeros >= self.options.nan_from else float(right.mean())
-        loss = nn.functional.cross_entropy(outputs, labels, reduction="none")
+        loss = cross_entropy(outputs, labels, reduction="none")
         return Evaluation(
             {"accuracy": accuracy, "loss": float(loss.mean())},
             {"accuracy": right.numpy(), "loss": loss.numpy()},
@@ -119,6 +132,8 @@ class Toy:
         return [name for name, _ in model.named_parameters() if name.endswith("weight")]
 
     def couplings(self, model: nn.Module) -> Sequence[Coupling]:
+        from torch import nn
+
         layers = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
         return [
             Coupling(
@@ -132,8 +147,7 @@ class Toy:
         ]
 
     def example(self) -> Mapping[str, Tensor]:
-        points, labels = self._points
-        return {"points": points[:1], "labels": labels[:1]}
+        return self._batch(slice(1))
 
     def evaluation_options(self) -> Mapping[str, str | int | float | bool | None]:
         return {"bins": self.options.bins}
@@ -157,4 +171,6 @@ class Tied:
     version, iterations, needs_data = 1, 1, False
 
     def score(self, view):
+        import torch
+
         return {name: torch.ones_like(weight) for name, weight in view.weights.items()}
