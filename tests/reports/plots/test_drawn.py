@@ -321,6 +321,14 @@ def test_retention_has_a_panel_a_task_with_its_curves(records):
             assert values(line) == [(p.x, p.mean) for p in one.points]
 
 
+def test_retention_above_the_dense_metric_is_inside_its_panel():
+    cells = [make_record(), make_record("grasp", 0.5, metrics={"accuracy": 1.2}), make_record("grasp", 0.9)]
+    found = tables(cells)
+    axes = retention(overview(found), all_looks(found)).axes[0]
+    assert axes.get_ylim()[1] > 1.2 / 0.9
+    assert axes.get_ylim()[1] < 1.5
+
+
 SPECIAL = r"a$b$ %_&<x> \alpha{^}#~ $\frac{"
 LONG = "magnitude-with-a-name-that-nobody-would-choose"
 
