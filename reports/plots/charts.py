@@ -157,8 +157,8 @@ def _limit(axes: Any, chart: Chart) -> None:
     points = [p for one in chart.series for p in one.points if p.x is not None]
     points += [chart.dense] if chart.dense else []
     means = [p.mean for p in points if p.mean is not None] + ([chart.chance] if chart.chance is not None else [])
-    ends = [end for p in points for end in (p.low, p.high) if end is not None]
-    axes.set_ylim(*metric_limits(means, ends, chart.metric))
+    intervals = [(p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    axes.set_ylim(*metric_limits(means, intervals, chart.metric))
 
 
 def _ends(point: Point) -> tuple[float | None, float | None]:

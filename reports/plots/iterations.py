@@ -33,8 +33,7 @@ def trajectory(found: Sequence[Trajectory], looks: Mapping[str, Look]) -> Figure
     _limit(above, [*dense, *(p for one in found for p in one.scores)], info)
     metric_axis(above, info)
     share = MetricInfo("")
-    _limit(middle, [p for one in found for p in one.density], share)
-    middle.set_ylim(0, min(1.05, middle.get_ylim()[1]))
+    middle.set_ylim(0, 1.05)
     middle.set_ylabel("density left")
     _limit(below, [p for one in found for p in one.pqi], share)
     below.set_ylabel("PQ Index")
@@ -55,6 +54,6 @@ def trajectory(found: Sequence[Trajectory], looks: Mapping[str, Look]) -> Figure
 
 def _limit(axes: Any, points: Sequence[Point], info: MetricInfo) -> None:
     means = [p.mean for p in points if p.mean is not None]
-    ends = [end for p in points for end in (p.low, p.high) if end is not None]
+    intervals = [(p.low, p.high) for p in points if p.low is not None and p.high is not None]
     if means:
-        axes.set_ylim(*metric_limits(means, ends, info))
+        axes.set_ylim(*metric_limits(means, intervals, info))

@@ -105,8 +105,8 @@ def _explained(chart: Chart, faint: bool) -> list[Line2D]:
 
 def _limit(axes: Any, chart: Chart, points: list[Point]) -> None:
     means = [p.mean for p in points if p.mean is not None]
-    ends = [end for p in chart.front for end in (p.low, p.high) if end is not None]
-    axes.set_ylim(*metric_limits(means, ends, chart.metric))
+    intervals = [(p.low, p.high) for p in chart.front if p.low is not None and p.high is not None]
+    axes.set_ylim(*metric_limits(means, intervals, chart.metric))
 
 
 def _ends(points: Iterable[Point], front: Collection[Point]) -> list[float]:

@@ -38,6 +38,8 @@ LABELS = 80.0
 """Points that pruners' names may take."""
 PANEL = 1.0
 """Inches."""
+MOST = 2.12
+"""Retention beyond which panels are cut."""
 
 
 def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
@@ -87,6 +89,8 @@ def retention(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     figure = blank(down * (PANEL + 0.2) + 0.2)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     placed = [p.x for panel in shown for one in panel.retention for p in one.points if p.x is not None]
+    highest = max((p.mean for panel in shown for one in panel.retention for p in one.points if p.mean), default=1.0)
+    top = min(max(highest, 1.0) + 0.12, MOST)
     drawn = _strokes(shown, looks)
     handles: list[Any] = []
     for place, axes in enumerate(grid.flat):
@@ -98,14 +102,15 @@ def retention(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
             axes.axhline(share, color=FAINT, linewidth=THIN, linestyle=(0, (1, 1.5)), zorder=1)
         for depth, one in enumerate(panel.retention):
             draw_series(axes, one, drawn[one.label], depth)
-        axes.set_ylim(0, 1.12)
+        axes.set_ylim(0, top)
         handles = marks(axes, panel.retention, looks) or handles
         sparsity_axis(axes, [0.0, *placed], (WIDTH - 0.5) / across - 0.15, label=False)
         last = place + across >= len(shown)
         axes.tick_params(labelbottom=last)
         axes.set_xlabel("sparsity" if last else "")
-        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-        axes.yaxis.set_major_formatter(FixedFormatter(["0", "0.5", "1"]))
+        ticks = [tick for tick in (0, 0.5, 1, 1.5, 2) if tick <= top]
+        axes.yaxis.set_major_locator(FixedLocator(ticks))
+        axes.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
         axes.set_title(wrapped(_heading(panel), (WIDTH - 0.5) * 72 / across), fontsize=SMALL)
     pruners = {one.label for panel in shown for one in panel.retention}
     lines = [handle(drawn[label], label) for label in sorted(pruners)]

@@ -168,13 +168,18 @@ def test_an_axis_of_flops_shows_those_that_have_none_left():
     assert "0" in [label.get_text() for label in axes.xaxis.get_ticklabels()]
 
 
-def test_intervals_never_squeeze_the_means_into_a_line():
-    low, high = metric_limits([0.6, 0.9], [-3.0, 4.0], MetricInfo("m"))
-    assert (0.9 - 0.6) / (high - low) > 0.5
-    low, high = metric_limits([0.6, 0.9], [0.55, 0.95], MetricInfo("m"))
-    assert low < 0.55 and high > 0.95
-    low, high = metric_limits([0.9, 0.99], [0.9, 1.2], MetricInfo("m", True, percent=True))
-    assert high < 1.01
+def test_intervals_are_shown_unless_they_would_squeeze_the_means_into_a_line():
+    info = MetricInfo("m")
+    low, high = metric_limits([0.6, 0.9], [(-3.0, 4.0), (-3.0, 4.0)], info)
+    assert (0.9 - 0.6) / (high - low) > 0.25
+    low, high = metric_limits([0.6, 0.9], [(0.5, 0.7), (0.7, 1.1)], info)
+    assert low < 0.5 and high > 1.04
+    # one wide interval among narrow ones is cut, the others are not
+    low, high = metric_limits([0.6, 0.8, 0.9], [(0.58, 0.62), (0.78, 0.82), (-1.0, 2.8)], info)
+    assert 0.4 < low < 0.58 and 0.92 < high < 1.1
+    low, high = metric_limits([0.9, 0.99], [(0.6, 1.2)], MetricInfo("m", True, percent=True))
+    assert high < 1.02
+    assert metric_limits([0.5], [], info)[0] < 0.5 < metric_limits([0.5], [], info)[1]
 
 
 def test_the_front_is_a_step_line_and_what_it_dominates_is_faint():
@@ -314,6 +319,14 @@ def test_retention_has_a_panel_a_task_with_its_curves(records):
     for axes, panel in zip(shown, panels, strict=True):
         for one, line in zip(panel.retention, artists(axes, "line"), strict=True):
             assert values(line) == [(p.x, p.mean) for p in one.points]
+
+
+def test_retention_above_the_dense_metric_is_inside_its_panel():
+    cells = [make_record(), make_record("grasp", 0.5, metrics={"accuracy": 1.2}), make_record("grasp", 0.9)]
+    found = tables(cells)
+    axes = retention(overview(found), all_looks(found)).axes[0]
+    assert axes.get_ylim()[1] > 1.2 / 0.9
+    assert axes.get_ylim()[1] < 1.5
 
 
 SPECIAL = r"a$b$ %_&<x> \alpha{^}#~ $\frac{"
