@@ -52,6 +52,7 @@ def check_task(plug_in: str | type[Task]) -> list[Finding]:
         ("its training batches are a function of seed and number, wherever they start", _batches),
         ("its model is the same from the same seed", _built),
         ("its example is one example", _example),
+        ("its model computes in float64 as well, as SynFlow needs", _double),
         ("its prunable names are weights of the model, and no bias or norm", _prunable),
         ("its loss has a first and a second derivative", _loss),
         ("its evaluation is the same each time and leaves the model as it was", _evaluation),
@@ -169,6 +170,17 @@ def _example(again: Callable[[], Task]) -> None:
     with torch.no_grad():
         outputs = task.forward(model, task.example())
     require(len(outputs) == 1, f"its outputs have {len(outputs)} rows, one an example")
+
+
+def _double(again: Callable[[], Task]) -> None:
+    task = again()
+    model = _model(task).eval().double()
+    example = {
+        name: values.double() if values.is_floating_point() else values for name, values in task.example().items()
+    }
+    with torch.no_grad():
+        outputs = task.forward(model, example)
+    require(outputs.dtype == torch.float64, f"its outputs are {outputs.dtype} where weights and example are float64")
 
 
 def _prunable(again: Callable[[], Task]) -> None:

@@ -37,11 +37,12 @@ class CrossEncoder(nn.Module):
         types = {"token_type_ids": token_type_ids} if self.typed else {}
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
         pooled = mean_pooled(hidden, attention_mask) if self.pooling == "mean" else hidden[:, 0]
+        full = self.head.weight.dtype
         # In float32 under mixed precision too: of a hundred candidates many would share one of bfloat16's few scores.
         with torch.autocast(pooled.device.type, enabled=False):
-            logits = self.head(self.dropout(pooled.float()))
+            logits = self.head(self.dropout(pooled.to(full)))
             scores: Tensor = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
             if self.scale is None:
                 return scores
-            parts = [mean_pooled(hidden.float(), part) for part in (attention_mask - token_type_ids, token_type_ids)]
+            parts = [mean_pooled(hidden.to(full), part) for part in (attention_mask - token_type_ids, token_type_ids)]
             return scores + self.scale * (unit(parts[0]) * unit(parts[1])).sum(-1)
