@@ -141,11 +141,13 @@ def execute(
 def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
     """Drops states from which a killed run had computed all, and not come to drop them."""
     stored = store.state_keys()
-    if stored:
+    nodes = (node for root in plan.roots for node in root.node.walk())
+    left = [node for node in nodes if node.key in stored and not trunk(node)]
+    if left:
         needed = {node for root in plan.roots for node in above(root, frozenset(missing).__contains__)}
         with suppress(StoreError):  # a folder that can only be read may keep them
-            for node in (node for root in plan.roots for node in root.node.walk()):
-                if node.key in stored and node not in needed and not trunk(node):
+            for node in left:
+                if node not in needed:
                     store.drop_state(node.key)
 
 
