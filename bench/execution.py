@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Interrupted, UsageError
+from bench.errors import Interrupted, StoreError, UsageError
 from bench.executors.base import Executor, Listener, Noting
 from bench.executors.messages import Work, fingerprint
 from bench.executors.schedule import LONGEST, Schedule
-from bench.executors.segments import Segment, divide
+from bench.executors.segments import Segment, above, divide, trunk
 from bench.leases import Leases
 from bench.registry import suggestion
 from bench.steps import canonical
@@ -110,7 +110,9 @@ def execute(
 ) -> None:
     """Computes the cells of ``plan`` that are not done, or waits for the runs on the same folder that do."""
     kind = execution.kind
-    wanted = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)[: execution.limit]
+    missing = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)
+    wanted = missing[: execution.limit]
+    _tidy(plan, store, missing)
     unmeasured = [task for task in _tasks(plan) if store.reference(reference_key(task)) is None]
     if not wanted and not unmeasured:
         return
@@ -142,6 +144,19 @@ def execute(
         for task in elsewhere:
             while not (interrupted() or _measure_references(task, store, leases, noting)):
                 time.sleep(LONGEST)
+
+
+def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
+    """Drops states from which a killed run had computed all, and not come to drop them."""
+    stored = store.state_keys()
+    nodes = (node for root in plan.roots for node in root.node.walk())
+    left = [node for node in nodes if node.key in stored and not trunk(node)]
+    if left:
+        needed = {node for root in plan.roots for node in above(root, frozenset(missing).__contains__)}
+        with suppress(StoreError):  # a folder that can only be read may keep them
+            for node in left:
+                if node not in needed:
+                    store.drop_state(node.key)
 
 
 def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Sequence[str]) -> Work:

@@ -71,7 +71,7 @@ def divide(plan: Plan, wanted: Callable[[str], bool]) -> list[Segment]:
     """The segments of what leads to the wanted cells, depth first: parents stand before their children."""
     found: list[Segment] = []
     for root in plan.roots:
-        needed = _above(root, wanted)
+        needed = above(root, wanted)
         waiting: list[tuple[Node, Segment | None]] = [(child, None) for child in _in(needed, root.node.children)]
         while waiting:
             first, parent = waiting.pop()
@@ -103,7 +103,7 @@ def _draws(segment: Segment) -> bool:
     return all(isinstance(node.step, Init) for node in segment.steps)
 
 
-def _above(root: Root, wanted: Callable[[str], bool]) -> set[Node]:
+def above(root: Root, wanted: Callable[[str], bool]) -> set[Node]:
     """The nodes at and above the wanted cells."""
     needed: set[Node] = set()
     for node in root.node.walk():

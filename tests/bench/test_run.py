@@ -177,6 +177,18 @@ def test_states_kept_are_the_dense_models_alone(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "states").iterdir())) == 2
 
 
+def test_a_state_that_a_killed_run_did_not_come_to_drop_is_dropped_by_the_next(tmp_path: Path) -> None:
+    asked = request(when="trained")
+    run(asked, tmp_path / "out")
+    store = Store(tmp_path / "out")
+    scored = next(node for node in make(asked).roots[0].node.walk() if isinstance(node.step, Score))
+    store.put_state(scored.key, lambda path: path.write_bytes(b"its scores"))  # type: ignore[arg-type,return-value]
+    store.put_state("ab" * 32, lambda path: path.write_bytes(b"another grid's"))  # type: ignore[arg-type,return-value]
+    kept = store.state_keys()
+    run(asked, tmp_path / "out")
+    assert kept - store.state_keys() == {scored.key}
+
+
 def test_two_pruners_at_one_seed_see_the_same_init_and_batches(tmp_path: Path) -> None:
     """At target zero after training, both are the dense model and its recovery: the same numbers."""
     watcher = run(request(when="trained", sparsities=(0.0,), pruners=("random", "magnitude")), tmp_path / "out")
