@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench import cli
+from bench import cli, registry
 from bench.checks.toys import TOYS, view_of
 from tests.docs.pages import ROOT, Block, blocks
 
@@ -48,6 +49,13 @@ def test_they_pass_the_contract(kind: str, name: str, checks: int, plug_ins: Pat
     code, out, err = run(capsys, "check", kind, name)
     assert (code, err) == (0, ""), out
     assert len(out.splitlines()) == checks
+
+
+def test_their_cells_carry_a_digest_of_the_criterions_source(plug_ins: Path) -> None:
+    edition = registry.pruner("lamp").version
+    assert re.fullmatch(r"1\+[0-9a-f]{8}", str(edition))
+    assert registry.pruner("lamp-tickets").version == edition, "a recipe is known by its criterion's"
+    assert registry.pruner("imp").version == 1
 
 
 def test_a_grid_of_them_runs_and_lamp_keeps_more_than_chance(plug_ins: Path, tmp_path: Path, capsys) -> None:
