@@ -166,7 +166,8 @@ def check_types(record: Record) -> None:
     """Raises ``ValueError`` where a field of a record that was read is not of its type: what reports compute with must
     be numbers, and what they look up must be there. The checksum says that a record is as it was written, not by whom.
     """
-    for holder in (record, *record.layers, *([record.failure] if record.failure else [])):
+    holders: list[Any] = [record, *record.layers, *([record.failure] if record.failure else [])]
+    for holder in holders:
         for name, fits in _checks(type(holder)):
             if not fits(getattr(holder, name)):
                 raise ValueError(f"{name} is not of its type")

@@ -22,7 +22,7 @@ Measured = Mapping[str, Mapping[str, Any]]
 
 def measured(store: Store, records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
     """Latency of the records that have it, by key."""
-    found = {record.key: store.measurement(record.key).get("latency") for record in records}
+    found: dict[str, Any] = {record.key: store.measurement(record.key).get("latency") for record in records}
     return {key: latency for key, latency in found.items() if readable(latency)}
 
 
