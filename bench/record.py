@@ -168,7 +168,7 @@ def check_types(record: Record) -> None:
     """
     holders: list[Any] = [record, *record.layers, *([record.failure] if record.failure else [])]
     for holder in holders:
-        for name, fits in _checks(type(holder)):
+        for name, fits in _checks(type(holder).__name__):
             if not fits(getattr(holder, name)):
                 raise ValueError(f"{name} is not of its type")
     counts = record.data.get("counts", {})
@@ -181,8 +181,10 @@ def check_types(record: Record) -> None:
 
 
 @cache
-def _checks(kind: type) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
-    return tuple((name, _check(hint)) for name, hint in typing.get_type_hints(kind).items())
+def _checks(kind: str) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
+    """Field and what its value must be, of ``Record``, ``Layer`` or ``Failure``."""
+    of = {found.__name__: found for found in (Record, Layer, Failure)}[kind]
+    return tuple((name, _check(hint)) for name, hint in typing.get_type_hints(of).items())
 
 
 def _check(hint: Any) -> Callable[[Any], bool]:
