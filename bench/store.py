@@ -124,9 +124,11 @@ class Store:
     def timing(self, key: str) -> dict[str, float]:
         """Seconds by step kind on the path of a cell; empty where it is not known."""
         try:
-            timing = json.loads((self.root / "timings" / f"{key}.json").read_bytes())
-            return {kind: float(seconds) for kind, seconds in timing.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            path = self.root / "timings" / f"{key}.json"
+            timing = json.loads(path.read_bytes()) if path.stat().st_size <= LARGEST_RECORD else {}
+            found = {kind: float(seconds) for kind, seconds in timing.items() if type(seconds) in (int, float)}
+            return {kind: seconds for kind, seconds in found.items() if 0 <= seconds < float("inf")}
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}
 
     def put_measurement(self, key: str, measurement: Mapping[str, Any]) -> None:
