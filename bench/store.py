@@ -200,8 +200,9 @@ class Store:
         """Seconds by step kind on the path of a cell; empty where it is not known."""
         try:
             timing = json.loads(self.storage.read(f"timings/{key}.json"))
-            return {kind: float(seconds) for kind, seconds in timing.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            found = {kind: float(seconds) for kind, seconds in timing.items() if type(seconds) in (int, float)}
+            return {kind: seconds for kind, seconds in found.items() if 0 <= seconds < float("inf")}
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return {}
 
     def timings(self, keys: Collection[str]) -> dict[str, dict[str, float]]:

@@ -142,7 +142,7 @@ def gradual(pruner: Pruner, target: float, budget: Budget) -> Path:
         raise UsageError(
             f"{options.cuts} cuts until {options.until} of {schedule.length} steps",
             where=f"pruner {pruner.name!r}",
-            mend=f"Give 1 to {MOST_CUTS:,} cuts, a share between 0 and 1, and a longer schedule.",
+            mend=f"Give at least one cut and at most {MOST_CUTS:,}, a share between 0 and 1, and a longer schedule.",
         )
     cuts = min(options.cuts, span)
     steps: list[Step] = [*_train(budget.train)] if pruner.when == "trained" else []

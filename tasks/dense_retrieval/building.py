@@ -61,5 +61,9 @@ def initial_vectors(options: Options, checkpoint: Checkpoint, inputs: Inputs, fi
 
 def _initial(untrained: Encoder, options: Options, inputs: Inputs, files: Files) -> np.ndarray:
     if options.vectors:
-        return ready.vectors(files, options.vectors, about(untrained, inputs))
+        found = ready.vectors(files, options.vectors, about(untrained, inputs))
+        if len(found) != len(inputs.passages.offsets) - 1:
+            where = files.where(options.vectors + ready.SUFFIX)
+            raise ready.foreign(where, f"{len(found):,} vectors of {len(inputs.passages.offsets) - 1:,} passages")
+        return found
     return kept(untrained, inputs)

@@ -45,7 +45,7 @@ def vectors(files: Files, name: str, about: Mapping[str, Any]) -> np.ndarray:
     _compare(_about(content, where), about, where, "Give the file of this encoder, or leave vectors out.")
     found = load(content).get("vectors")
     if found is None or found.dtype != np.float32 or found.ndim != 2 or not np.isfinite(found).all():
-        raise _foreign(where, "vectors are not there, or not finite float32 in rows")
+        raise foreign(where, "vectors are not there, or not finite float32 in rows")
     return np.asarray(found)
 
 
@@ -69,13 +69,14 @@ def _about(content: bytes, where: str) -> Mapping[str, Any]:
         length = int.from_bytes(content[:8], "little")
         found: Mapping[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][ABOUT])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _foreign(where, type(error).__name__) from error
+        raise foreign(where, type(error).__name__) from error
     if not isinstance(found, Mapping):
-        raise _foreign(where, "it does not say of what")
+        raise foreign(where, "it does not say of what")
     return found
 
 
-def _foreign(where: str, why: str) -> DataError:
+def foreign(where: str, why: str) -> DataError:
+    """The line about a file that is none of ready vectors."""
     mend = "Make one with 'python -m tasks.dense_retrieval.ready'."
     return DataError(f"is no file of ready vectors ({why})", where=where, mend=mend)
 

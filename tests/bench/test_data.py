@@ -157,6 +157,58 @@ def test_a_missing_file_is_named_with_advice(tmp_path: Path) -> None:
         Memory("toy", {}).open("points.tsv")
 
 
+# Limits
+
+
+def test_a_line_without_an_end_in_sight_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "LONGEST_LINE", 1_000)
+    files = Memory("toy", {"f": b"short\n" + b"x" * 1_000 + b"\n"})
+    with pytest.raises(DataError, match=r"f, line 2: longer than 1,000 bytes"):
+        list(lines(files, "f"))
+    assert len(list(lines(Memory("toy", {"f": b"x" * 999 + b"\n" + b"y" * 1_000}), "f"))) == 2
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_an_archive_that_expands_beyond_measure_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(data, "EXPANDED", 1_000_000)
+    files = folder_of(tmp_path / "d", bytes(50_000_000), suffix)
+    for use in (lambda: read(files, "points.tsv"), lambda: list(lines(files, "points.tsv")), lambda: digest(files)):
+        with pytest.raises(DataError, match=r"points\.tsv\..z: expands to more than 250 times its size"):
+            use()
+
+
+def test_an_archive_whose_decoder_wants_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header of a hundred bytes can ask for gigabytes."""
+    monkeypatch.setattr(data, "XZ_MEMORY", 8 << 20)
+    files = folder_of(tmp_path / "d", name="small.tsv")
+    (tmp_path / "d" / "points.tsv.xz").write_bytes(
+        lzma.compress(CONTENT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 16 << 20}])
+    )
+    with pytest.raises(DataError, match="Memory usage limit"):
+        read(files, "points.tsv")
+
+
+def test_an_xz_of_several_streams_with_padding_is_read_whole_and_anything_else_behind_is_an_error(
+    tmp_path: Path,
+) -> None:
+    files = folder_of(tmp_path / "d", suffix=".xz")
+    path, half = tmp_path / "d" / "points.tsv.xz", len(CONTENT) // 2
+    streams = lzma.compress(CONTENT[:half]), lzma.compress(CONTENT[half:])
+    path.write_bytes(bytes(4).join(streams) + bytes(8))
+    assert read(files, "points.tsv") == CONTENT
+    for behind in (b"garbage", streams[1][:-4], bytes(4) + b"x"):
+        path.write_bytes(streams[0] + behind)
+        with pytest.raises(DataError, match="damaged or cut short"):
+            read(files, "points.tsv")
+
+
+def test_no_more_is_read_than_was_asked_for() -> None:
+    files = Memory("toy", {"f": b"0123456789"})
+    assert [read(files, "f", most) for most in (0, 4, 9, 10, 99)] == [b"0", b"01234", *[b"0123456789"] * 3]
+
+
 # Finding
 
 

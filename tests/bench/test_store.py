@@ -179,3 +179,15 @@ def test_a_damaged_reference_is_set_aside_and_measured_again(store: Store) -> No
 
 def test_a_log_takes_any_text(store: Store) -> None:
     assert (store.root / store.put_log(KEY, "no file '\udcff'")).read_text() == "no file '\\udcff'"
+
+
+HUGE = b'{"Train": ' + b"9" * 400 + b"}"
+SECONDS = (b'"1"', b"NaN", b"-1", b"1e999", b"null", b"true", b"[]")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, HUGE, *(b'{"Train": ' + seconds + b"}" for seconds in SECONDS)])
+def test_a_timing_of_what_is_no_time_is_no_timing(store: Store, content: bytes) -> None:
+    store.put_record(record_of(), {"Train": 1.5})
+    (store.root / "timings" / f"{KEY}.json").write_bytes(content)
+    assert store.timing(KEY) == {}
+    assert store.record(KEY) is not None

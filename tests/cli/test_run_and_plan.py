@@ -117,8 +117,8 @@ def test_the_python_api_gives_the_same_cells(out: Path, capsys) -> None:
 
 SETTINGS = [
     (["--batch-size", "0"], "train schedule: batch_size is 0: give 1 or more"),
-    (["--epochs", "nan"], "'nan' is no finite number"),
-    (["--lr", "inf"], "'inf' is no finite number"),
+    (["--epochs", "nan"], "train.epochs=nan: 'nan' is no finite number"),
+    (["--lr", "inf"], "train.lr=inf: 'inf' is no finite number"),
     (["--set", "train.clip=-1"], "clip is -1.0"),
     (["--set", "train.warmup=-3"], "warmup is -3: give 0 or more"),
     (["--set", "train.optimizer=adamx"], "optimizer is 'adamx': give one of adam, adamw, sgd"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 
 from bench.data import Folder
 from bench.errors import DataError
@@ -98,3 +100,28 @@ def test_vectors_come_back_as_they_were(tmp_path: Path) -> None:
     about = {"encoder": "e", "texts": "t"}
     ready.write(tmp_path / "x.safetensors", vectors, about)
     assert np.array_equal(ready.vectors(Folder(tmp_path), "x", about), vectors)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"vectors": np.zeros((3, 16), dtype=np.float32)}, "3 vectors of"),
+        ({"vectors": np.full((20, 16), np.nan, dtype=np.float32)}, "not finite float32"),
+        ({"vectors": np.zeros((20, 16), dtype=np.float64)}, "not finite float32"),
+        ({"vectors": np.zeros(20, dtype=np.float32)}, "not finite float32"),
+        ({"others": np.zeros((20, 16), dtype=np.float32)}, "vectors are not there"),
+    ],
+)
+def test_a_file_that_says_what_it_should_and_holds_something_else_is_one_line(
+    data: Path, tmp_path: Path, tensors: dict[str, np.ndarray], said: str
+) -> None:
+    folder = checkpoint(tmp_path / "bert")
+    assert made(data, folder) == 0
+    path = data / "beir/toys/mine.safetensors"
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    about = json.loads(path.read_bytes()[8 : 8 + length])["__metadata__"]
+    path.write_bytes(save(tensors, metadata=about))
+    opened = task(data, folder)
+    with pytest.raises(DataError, match=f"is no file of ready vectors .*{said}") as caught:
+        opened.evaluate(opened.build(0).eval(), "test")
+    assert "\n" not in str(caught.value)

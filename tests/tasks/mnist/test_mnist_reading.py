@@ -60,6 +60,7 @@ def test_pixels_and_labels_are_those_of_the_files() -> None:
         (idx(3, 32, 32, entries=bytes(3072)), LABELS, "images, byte 8", "32 x 32 pixels where 28 x 28 belong"),
         (IMAGES, idx(2, entries=b"\x01\x02"), "labels, byte 4", "2 labels, and embedded sample of mnist, images has 3"),
         (IMAGES, idx(3, entries=b"\x01\x0a\x02"), "labels, item 2 (byte 9)", "label 10 where 0 to 9"),
+        (IMAGES[:4] + b"\xff" * 4 + IMAGES[8:], LABELS, "images, byte 4", "promises 4,294,967,295 entries, more than"),
         (IMAGES, LABELS[:-1], "labels, byte 10", "ends here, and its header promises 3 entries: 11 bytes"),
         (idx(0, 28, 28, entries=b""), idx(0, entries=b""), "images", "no images"),
     ],
