@@ -64,6 +64,7 @@ class _Filling:
         self.shared = {name: _Shared() for name in ("layers", "steps", "provenance", "facts")}
         self.layers_left, self.samples_left = LAYERS, SAMPLED
         self.without_layers = self.without_samples = 0
+        self.last: tuple[object, int] = (None, 0)
 
     def row(self, table: int, row: Row) -> dict[str, Any]:
         cells = sorted((*row.cells, *row.failures), key=lambda record: record.seed)
@@ -102,8 +103,11 @@ class _Filling:
         return self.shared["facts"].place(str(values), lambda: _lines(facts.mapping(values)))
 
     def _provenance(self, record: Record) -> int:
-        name = (record.task, record.task_version, str(record.data), str(record.provenance))
-        return self.shared["provenance"].place(name, lambda: _lines(_provenance(record)))
+        facts_of = (record.task, record.task_version, record.data, record.provenance)
+        if facts_of != self.last[0]:  # nearly all records have their neighbour's
+            place = self.shared["provenance"].place(str(facts_of), lambda: _lines(_provenance(record)))
+            self.last = (facts_of, place)
+        return self.last[1]
 
     def _layers(self, record: Record) -> dict[str, Any]:
         if len(record.layers) > self.layers_left:

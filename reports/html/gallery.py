@@ -39,18 +39,19 @@ class Room:
     def figure(self, points: int) -> bool:
         """Whether there is room for a figure of so many points, which it then takes."""
         if points > self.points:
-            return self._refused("figures")
+            return self.refused("figures")
         self.points -= points
         return True
 
     def heat(self, shades: int) -> bool:
         """As ``figure``."""
         if shades > self.shades:
-            return self._refused("heat maps of densities")
+            return self.refused("tasks' densities of layers")
         self.shades -= shades
         return True
 
-    def _refused(self, what: str) -> bool:
+    def refused(self, what: str) -> bool:
+        """False; it is counted."""
         self._without[what] = self._without.get(what, 0) + 1
         return False
 
@@ -75,7 +76,12 @@ class Gallery:
         return self._drawn([self._pair(chart) for chart in self._sparsity if self._leads(chart)])
 
     def more(self) -> tuple[Figure, ...]:
-        """The Pareto fronts of the leading metric, iterations, and the other metrics."""
+        """The Pareto fronts of the leading metric, iterations, and the other metrics; of a table for which the room is
+        too small none."""
+        least = sum(1 for row in self.table.rows if not row.dense)
+        if least > self.room.points:
+            self.room.refused("tasks' further figures")
+            return ()
         pareto = [*curves.against_bytes([self.table]), *curves.against_latency([self.table], self.latency)]
         return (
             *self._drawn([[chart] for chart in pareto if self._leads(chart)]),
@@ -84,12 +90,11 @@ class Gallery:
         )
 
     def heats(self) -> tuple[Heat, ...]:
-        """Densities of layers, one a setting and pruner."""
-        return tuple(
-            heat.heat(found, self.numbers, self.rows)
-            for found in curves.densities([self.table])
-            if found.layers and self.room.heat(len(found.layers) * len(found.columns))
-        )
+        """Densities of layers, one a setting and pruner; of a table for which the room is too small none."""
+        shades = sum(len(row.cells[0].layers) for row in self.table.rows if row.cells and not row.dense)
+        if not shades or not self.room.heat(shades):
+            return ()
+        return tuple(heat.heat(found, self.numbers, self.rows) for found in curves.densities([self.table]))
 
     def _leads(self, chart: Chart) -> bool:
         return chart.metric == self.table.metrics[0]

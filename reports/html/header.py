@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,12 +93,12 @@ def _written(records: Sequence[Record], store: Store) -> str:
 
 def _facts(records: Sequence[Record]) -> dict[str, Counter[str]]:
     """Facts of the machine and the versions, with the number of cells that have each value."""
-    alike: dict[str, tuple[Mapping[str, Any], int]] = {}
-    for record in records:
-        name = json.dumps(record.provenance, sort_keys=True, default=str)
-        alike[name] = (record.provenance, alike.get(name, ({}, 0))[1] + 1)
+    alike: list[tuple[Mapping[str, Any], int]] = []
+    for record in records:  # nearly all have their neighbour's
+        same = alike and alike[-1][0] == record.provenance
+        alike[-1:] = [(record.provenance, alike[-1][1] + 1)] if same else [*alike[-1:], (record.provenance, 1)]
     found: dict[str, Counter[str]] = {}
-    for provenance, cells in alike.values():
+    for provenance, cells in alike:
         versions = provenance.get("versions")
         rest = {name: value for name, value in provenance.items() if name != "versions"}
         for name, value in [*facts.mapping(rest), *(facts.mapping(versions) if isinstance(versions, Mapping) else [])]:
