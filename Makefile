@@ -3,7 +3,7 @@
 # make test-compat  compare with the originals, each in an environment of its own under .compat/ on the data sets in
 #             $BENCH_DATA or ../shared/data: token ids with torchtext 0.18's (test-torchtext: 2.5 GB to fetch, 4.3 GB on
 #             disk), BM25 with Lucene's (test-pyserini: 1 GB to fetch, 2.2 GB on disk)
-# make test-fuzz  the fuzz tests with 1,000 mutated inputs a format (100 in make test): a quarter of an hour
+# make test-fuzz  the fuzz tests with 1,000 mutated inputs a format (100 in make test)
 # make lint   ruff and the type checker
 # make compare  run a small grid on the embedded sample and compare it with the committed baseline
 # make baseline  the same, and write the baseline anew: then read the difference
