@@ -147,13 +147,15 @@ def execute(
 
 
 def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
-    """Drops states from which a killed run had computed all, and not come to drop them."""
+    """Removes what a killed run did not come to: its leases, and states from which all was computed."""
+    with suppress(StoreError):  # a folder that can only be read may keep them
+        Leases(store).live()
     stored = store.state_keys()
     nodes = (node for root in plan.roots for node in root.node.walk())
     left = [node for node in nodes if node.key in stored and not trunk(node)]
     if left:
         needed = {node for root in plan.roots for node in above(root, frozenset(missing).__contains__)}
-        with suppress(StoreError):  # a folder that can only be read may keep them
+        with suppress(StoreError):
             for node in left:
                 if node not in needed:
                     store.drop_state(node.key)

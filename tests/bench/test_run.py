@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from bench import api, runner
 from bench.grid import Request
+from bench.leases import Leases, Owner
 from bench.plan import make
 from bench.steps import Cut, Init, Score, Train
 from bench.store import Store
@@ -177,7 +179,7 @@ def test_states_kept_are_the_dense_models_alone(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "states").iterdir())) == 2
 
 
-def test_a_state_that_a_killed_run_did_not_come_to_drop_is_dropped_by_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_run_did_not_come_to_remove_is_removed_by_the_next(tmp_path: Path) -> None:
     asked = request(when="trained")
     run(asked, tmp_path / "out")
     store = Store(tmp_path / "out")
@@ -185,8 +187,12 @@ def test_a_state_that_a_killed_run_did_not_come_to_drop_is_dropped_by_the_next(t
     store.put_state(scored.key, lambda path: path.write_bytes(b"its scores"))  # type: ignore[arg-type,return-value]
     store.put_state("ab" * 32, lambda path: path.write_bytes(b"another grid's"))  # type: ignore[arg-type,return-value]
     kept = store.state_keys()
+    killed = Leases(store)
+    killed.owner = replace(Owner.this(), id="killed", started="long ago")
+    assert killed.take(scored.key, []) is None
     run(asked, tmp_path / "out")
     assert kept - store.state_keys() == {scored.key}
+    assert store.storage.names("leases") == []
 
 
 def test_two_pruners_at_one_seed_see_the_same_init_and_batches(tmp_path: Path) -> None:
