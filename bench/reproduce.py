@@ -14,6 +14,7 @@ from dataclasses import MISSING, asdict, fields, replace
 from typing import Any
 
 from bench import registry
+from bench.checkpoints import TRUST
 from bench.data import SAMPLE
 from bench.errors import BenchError, StoreError, UsageError
 from bench.plan import REFERENCE, presets_of
@@ -91,6 +92,7 @@ def _flags(record: Record) -> list[str]:
         "--exclude": _unless(",".join(pruner.exclude), ",".join(usual.exclude)),
         "--preset": record.preset,
     }
+    trusted = [f"--{TRUST.replace('_', '-')}"] if settings.pop(TRUST, "false").lower() == "true" else []
     told = [f"{name}={text}" for name, text in {**settings, **pruner_settings}.items()]
     place = {
         "--dtype": _unless(record.provenance.get("dtype", "float32"), "float32"),
@@ -98,7 +100,7 @@ def _flags(record: Record) -> list[str]:
         "--device": record.provenance.get("device"),
         "--threads": record.provenance.get("threads"),
     }
-    return [*_words(asked), *(word for setting in told for word in ("--set", setting)), *_words(place)]
+    return [*_words(asked), *(word for setting in told for word in ("--set", setting)), *trusted, *_words(place)]
 
 
 def _unless(value: object, usual: object) -> object:

@@ -26,6 +26,9 @@ def show(
     name: Annotated[str, typer.Argument(help="A task, pruner, allocation or structure, or the start of a cell's key.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="The results folder that holds the cell.")] = "results",
     model: Annotated[str | None, typer.Option(help="Of a task: the presets of this model of it.")] = None,
+    reproduce: Annotated[
+        bool, typer.Option("--reproduce", help="Of a cell: print the command that computes it again, and no more.")
+    ] = False,
 ) -> None:
     """Show all about a task, a pruner or a cell.
 
@@ -35,16 +38,19 @@ def show(
 
     # 2:4 goes by the name of all such structures.
     groups = [group for group in registry.GROUPS if registry.registered(group, name) in registry.names(group)]
+    if groups and reproduce:
+        raise UsageError(f"{name!r} is no cell", where="--reproduce", mend="Give the key of a cell.")
     if groups:
         write("\n".join(_plug_in(group, name, model) for group in groups))
     elif len(name) >= SHORTEST_KEY and set(name) <= HEXADECIMAL:
         from bench.cli.report import FOREIGN, unshowable
+        from bench.reproduce import command
         from bench.store import Store
 
         store = Store(out)
         record = found(store, name, out)
         try:
-            text = _record(record, store)
+            text = f"{command(record)}\n" if reproduce else _record(record, store)
         except FOREIGN as error:
             raise unshowable(f"record {record.key[:12]}", error) from error
         write(text)

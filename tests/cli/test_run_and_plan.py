@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from bench.cli import main
+from bench.store import Store
 
 SMALL = ["--task", "toy", "--grid", "0.5"]
 HERE = ["--threads", "1", "--device", "cpu"]
@@ -217,3 +219,20 @@ def test_dense_may_be_asked_for_by_itself(out: Path, capsys) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["cells"], facts["done"]) == (2, 1)
     assert main(["run", *SMALL, "--pruner", "dense", "--recover", "3", "--out", str(out)]) == 2
+
+
+def test_the_command_that_show_prints_computes_the_cell_again(tmp_path: Path, capsys) -> None:
+    asked = ["--pruner", "snip", "--allocation", "uniform", "--data", "sample", "--set", "recover.steps=4"]
+    assert main(["run", *SMALL, *asked, "--out", str(tmp_path / "one")]) == 0
+    keys = Store(tmp_path / "one").keys()
+    capsys.readouterr()
+    for key in keys:
+        assert main(["show", key, "--out", str(tmp_path / "one"), "--reproduce"]) == 0
+        printed = capsys.readouterr().out
+        words = shlex.split(printed)
+        assert words[:2] == ["bench", "run"] and printed.count("\n") == 1
+        assert main([*words[1:], "--out", str(tmp_path / "two")]) == 0
+        capsys.readouterr()
+    assert Store(tmp_path / "two").keys() == keys
+    assert main(["show", "snip", "--reproduce"]) == 2
+    assert "'snip' is no cell" in capsys.readouterr().err
