@@ -27,6 +27,8 @@ RECIPES = ("tpr", "gmp", "imp", "iterative", "movement", "soft-movement")
 SAP_ITERATIONS = 12
 GRID = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 SEEDS = range(3)
+CHANCE = 0.25
+"""Of four classes."""
 RESOLUTION = 200
 """Dots an inch: 660 across, as a page shows them."""
 FIGURES = Path(__file__).parent
@@ -98,7 +100,7 @@ def _named(chart: Chart, pruner: str, label: str) -> Series:
 def _drawn(chart: Chart, lines: Sequence[Series], drawn: dict[str, Look]) -> Figure:
     from reports.plots.charts import curves as draw
 
-    return draw(replace(chart, series=tuple(lines)), drawn)
+    return draw(replace(chart, series=tuple(lines), chance=CHANCE), drawn)
 
 
 def main() -> None:

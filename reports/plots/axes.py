@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,8 +19,11 @@ GAP = 5.0
 """Points between two tick labels."""
 WIDE_RANGE = 5.0
 """From this ratio of the largest to the smallest an axis of costs is logarithmic."""
+WIDEST = 1.0
+"""Intervals get so many times the room of the means above them, and below."""
 UNITS = {
     "FLOPs": ((1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs")),
+    "latency": ((1.0, "ms"),),
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")),
 }
 
@@ -57,7 +61,7 @@ def sparsity_axis(axes: Any, values: Iterable[float], inches: float, *, label: b
 def cost_axis(axes: Any, kind: str, values: Iterable[float], inches: float, label: str) -> None:
     """The x axis of FLOPs, bytes or milliseconds; logarithmic where they range widely."""
     found = [*values]
-    divisor, unit = next((entry for entry in UNITS.get(kind, ((1.0, "ms"),)) if max(found) >= entry[0]), (1.0, kind))
+    divisor, unit = next((entry for entry in UNITS[kind] if max(found) >= entry[0]), UNITS[kind][-1])
     axes.set_xlabel(label if label.startswith(unit) else f"{label} ({unit})")
     positive = [value for value in found if value > 0]
     if not positive or max(found) / min(positive) < WIDE_RANGE:
@@ -96,16 +100,21 @@ def metric_axis(axes: Any, info: MetricInfo, *, label: str | None = None) -> Non
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value * scale, 9):g}"))
 
 
-def metric_limits(means: Sequence[float], ends: Sequence[float], info: MetricInfo) -> tuple[float, float]:
-    """Room for all ``means`` and for as much of the intervals' ``ends`` as leaves the means apart: of two or three
-    seeds they may be many times wider than all that is to be seen."""
+def metric_limits(
+    means: Sequence[float], intervals: Sequence[tuple[float, float]], info: MetricInfo
+) -> tuple[float, float]:
+    """Room for all ``means``, and for the ``intervals`` unless they are so wide that the means would be one line: those
+    of two or three seeds may be many times wider than all that is to be seen."""
     low, high = min(means), max(means)
     spread = (high - low) or abs(high) * 0.1 or 1.0
-    low_end, high_end = min([low, *ends]), max([high, *ends])
-    low, high = max(low_end, low - 0.3 * spread), min(high_end, high + 0.3 * spread)
+    usual = statistics.median([(end - start) / 2 for start, end in intervals]) if intervals else 0.0
+    room = max(0.3 * spread, min(usual, WIDEST * spread))
+    low_end, high_end = min([low, *(start for start, _ in intervals)]), max([high, *(end for _, end in intervals)])
+    low, high = max(low_end, low - room), min(high_end, high + room)
     if info.percent:
         low, high = max(low, 0.0), min(high, 1.0)
-    return low - 0.05 * spread, high + 0.05 * spread
+    margin = 0.05 * (high - low) or 0.05 * spread
+    return low - margin, high + margin
 
 
 def _ticks(

@@ -16,14 +16,13 @@ from reports.plots.style import (
     MARKER,
     THIN,
     WIDTH,
+    Stroke,
     blank,
     collapsed_handle,
-    dashes,
     failed_handle,
     frame,
     handle,
-    outline,
-    size,
+    strokes,
 )
 
 HEIGHT = 1.85
@@ -39,13 +38,13 @@ def curves(chart: Chart, looks: Mapping[str, Look]) -> Figure:
     """The figure of a chart over sparsity or FLOPs. A band is a 95 % confidence interval over seeds."""
     figure = blank(HEIGHT)
     axes = figure.subplots()
-    styles = dashes([one.pruner for one in chart.series])
-    for depth, (one, dash) in enumerate(zip(chart.series, styles, strict=True)):
-        draw_series(axes, one, looks[one.pruner], dash, depth)
+    drawn = strokes([one.pruner for one in chart.series], looks)
+    for depth, (one, stroke) in enumerate(zip(chart.series, drawn, strict=True)):
+        draw_series(axes, one, stroke, depth)
     handles = [*draw_levels(axes, chart.dense, chart.chance)]
     handles += [
-        handle(looks[one.pruner], one.label, dash)
-        for one, dash in zip(chart.series, styles, strict=True)
+        handle(stroke, one.label)
+        for one, stroke in zip(chart.series, drawn, strict=True)
         if any(p.x is not None for p in one.points)
     ]
     _limit(axes, chart)
@@ -63,39 +62,34 @@ def curves(chart: Chart, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def draw_series(axes: Any, one: Series, look: Look, dash: Any, depth: int = 0) -> None:
+def draw_series(axes: Any, one: Series, stroke: Stroke, depth: int = 0) -> None:
     """A line through the points, broken where all cells failed, its band, and hollow markers where layers collapsed."""
     points = [p for p in one.points if p.x is not None]
     if not points:
         return
+    color = stroke.look.color
     x = [p.x for p in points]
     means = [NAN if p.mean is None else p.mean for p in points]
-    axes.plot(x, means, color=look.color, linestyle=dash, linewidth=LINE, zorder=10 + depth, gid="line")
+    axes.plot(x, means, color=color, linestyle=stroke.dash, linewidth=LINE, zorder=10 + depth, gid="line")
     for hollow in (False, True):
         marked = [p for p in points if p.mean is not None and p.seeds and bool(p.collapsed) is hollow]
         axes.plot(
             [p.x for p in marked],
             [p.mean for p in marked],
             linestyle="none",
-            marker=outline(look.marker),
-            markersize=size(look.marker),
-            color=look.color,
-            markerfacecolor="white" if hollow else look.color,
-            markeredgewidth=0.8 if hollow else 0.0,
             zorder=30 + depth,
             gid="collapsed" if hollow else "points",
+            **stroke.points(hollow=hollow),
         )
     banded = [p for p in points if p.low is not None and p.high is not None]
     if _monotone([p.x for p in banded if p.x is not None]):
         low, high = ([NAN if end is None else end for end in ends] for ends in zip(*map(_ends, points), strict=True))
-        axes.fill_between(x, low, high, color=look.color, alpha=BAND, linewidth=0, zorder=2, gid="band")
+        axes.fill_between(x, low, high, color=color, alpha=BAND, linewidth=0, zorder=2, gid="band")
         for ends in (low, high):
-            axes.plot(x, ends, color=look.color, linewidth=0.4, alpha=EDGES, zorder=3, gid="edge")
+            axes.plot(x, ends, color=color, linewidth=0.4, alpha=EDGES, zorder=3, gid="edge")
     else:
         for p in banded:
-            axes.plot(
-                [p.x, p.x], [p.low, p.high], color=look.color, linewidth=THIN, alpha=0.6, zorder=3, gid="interval"
-            )
+            axes.plot([p.x, p.x], [p.low, p.high], color=color, linewidth=THIN, alpha=0.6, zorder=3, gid="interval")
 
 
 def draw_levels(axes: Any, dense: Point | None, chance: float | None) -> list[Any]:
@@ -163,8 +157,8 @@ def _limit(axes: Any, chart: Chart) -> None:
     points = [p for one in chart.series for p in one.points if p.x is not None]
     points += [chart.dense] if chart.dense else []
     means = [p.mean for p in points if p.mean is not None] + ([chart.chance] if chart.chance is not None else [])
-    ends = [end for p in points for end in (p.low, p.high) if end is not None]
-    axes.set_ylim(*metric_limits(means, ends, chart.metric))
+    intervals = [(p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    axes.set_ylim(*metric_limits(means, intervals, chart.metric))
 
 
 def _ends(point: Point) -> tuple[float | None, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -18,21 +18,20 @@ from reports.plots.style import (
     MARKER,
     SMALL,
     THIN,
+    Stroke,
     blank,
     collapsed_handle,
     frame,
     handle,
-    outline,
-    size,
+    strokes,
     width,
 )
 
+DENSE = Stroke(DENSE_LOOK)
 DOMINATED = 0.3
 """Opacity."""
 PLACES = ((4, 3, "left", "bottom"), (4, -3, "left", "top"), (-4, 3, "right", "bottom"), (-4, -3, "right", "top"))
 """Where a label may stand beside its point, in points."""
-
-
 NEAR = 45.0
 """Points within which one label speaks for points of the same sparsity."""
 
@@ -41,21 +40,23 @@ def pareto(chart: Chart, looks: Mapping[str, Look]) -> Figure:
     """The figure of a chart over bytes or latency. Points on the front have their intervals and sparsities."""
     figure = blank(HEIGHT + 0.15)
     axes = figure.subplots()
-    shown = [(p, looks[one.pruner]) for one in chart.series for p in one.points if _there(p)]
-    shown += [(chart.dense, DENSE_LOOK)] if chart.dense and _there(chart.dense) else []
-    front = {id(p) for p in chart.front}
-    faint = bool(front) and any(id(p) not in front for p, _ in shown)
-    for depth, (p, look) in enumerate(shown):
-        _mark(axes, p, look, depth, faint=faint and id(p) not in front)
+    drawn = strokes([one.pruner for one in chart.series], looks)
+    lines = [*zip(chart.series, drawn, strict=True)]
+    shown = [(p, stroke) for one, stroke in lines for p in one.points if _there(p)]
+    shown += [(chart.dense, DENSE)] if chart.dense and _there(chart.dense) else []
+    front = set(chart.front)
+    faint = bool(front) and any(p not in front for p, _ in shown)
+    for depth, (p, stroke) in enumerate(shown):
+        _mark(axes, p, stroke, depth, faint=faint and p not in front)
     points = [p for p, _ in shown]
     _limit(axes, chart, points)
     label = "latency of one batch" if chart.kind == LATENCY else "compressed model"
-    cost_axis(axes, chart.kind, _ends(points), INSIDE, label)
+    cost_axis(axes, chart.kind, _ends(points, front), INSIDE, label)
     if chart.front:
         _steps(axes, chart.front)
     metric_axis(axes, chart.metric)
-    pruners = [handle(looks[one.pruner], one.label, line=False) for one in chart.series if any(map(_there, one.points))]
-    dense = [handle(DENSE_LOOK, "dense", line=False)] * any(look is DENSE_LOOK for _, look in shown)
+    pruners = [handle(stroke, one.label, line=False) for one, stroke in lines if any(map(_there, one.points))]
+    dense = [handle(DENSE, "dense", line=False)] * any(stroke is DENSE for _, stroke in shown)
     hollow = [collapsed_handle()] * any(p.collapsed for p in points)
     said = remark(chart.place, spread(chart), chart.condition)
     frame(figure, named(chart.place), said, [*dense, *pruners, *_explained(chart, faint), *hollow])
@@ -67,24 +68,19 @@ def _there(point: Point) -> bool:
     return point.x is not None and point.mean is not None
 
 
-def _mark(axes: Any, point: Point, look: Look, depth: int, *, faint: bool) -> None:
-    opacity = DOMINATED if faint else 1.0
+def _mark(axes: Any, point: Point, stroke: Stroke, depth: int, *, faint: bool) -> None:
     axes.plot(
         [point.x],
         [point.mean],
         linestyle="none",
-        marker=outline(look.marker),
-        markersize=size(look.marker),
-        color=look.color,
-        markerfacecolor="white" if point.collapsed else look.color,
-        markeredgewidth=0.8 if point.collapsed else 0.0,
-        alpha=opacity,
+        alpha=DOMINATED if faint else 1.0,
+        **stroke.points(hollow=bool(point.collapsed)),
         zorder=(10 if faint else 30) + depth / 1000,
         gid="dominated" if faint else "front",
     )
     if faint:
         return
-    line = {"color": look.color, "linewidth": THIN, "alpha": 0.7, "zorder": 20}
+    line = {"color": stroke.look.color, "linewidth": THIN, "alpha": 0.7, "zorder": 20}
     if point.low is not None:
         axes.plot([point.x, point.x], [point.low, point.high], gid="interval", **line)
     if point.x_low is not None:
@@ -102,19 +98,21 @@ def _explained(chart: Chart, faint: bool) -> list[Line2D]:
     if not chart.front:
         return []
     front = Line2D([], [], color=INK, linewidth=0.8, label="Pareto front, with sparsities")
-    dominated = handle(Look(INK, "circle"), "faint: dominated", line=False)
+    dominated = handle(Stroke(Look(INK, "circle")), "faint: dominated", line=False)
     dominated.set_alpha(DOMINATED)
     return [front, *[dominated] * faint]
 
 
 def _limit(axes: Any, chart: Chart, points: list[Point]) -> None:
     means = [p.mean for p in points if p.mean is not None]
-    ends = [end for p in chart.front for end in (p.low, p.high) if end is not None]
-    axes.set_ylim(*metric_limits(means, ends, chart.metric))
+    intervals = [(p.low, p.high) for p in chart.front if p.low is not None and p.high is not None]
+    axes.set_ylim(*metric_limits(means, intervals, chart.metric))
 
 
-def _ends(points: Iterable[Point]) -> list[float]:
-    return [x for p in points for x in (p.x, p.x_low, p.x_high) if x is not None]
+def _ends(points: Iterable[Point], front: Collection[Point]) -> list[float]:
+    """All that is drawn along the x axis; quartiles are the front's alone, or all's where there is none."""
+    found = [x for p in points for x in ((p.x, p.x_low, p.x_high) if p in front or not front else (p.x,))]
+    return [x for x in found if x is not None]
 
 
 def _label(figure: Figure, axes: Any, chart: Chart, points: list[Point]) -> None:

@@ -19,13 +19,12 @@ from reports.plots.style import (
     SMALL,
     THIN,
     WIDTH,
+    Stroke,
     blank,
-    dashes,
     frame,
     handle,
-    outline,
     shortened,
-    size,
+    strokes,
     width,
     wrapped,
 )
@@ -39,6 +38,8 @@ LABELS = 80.0
 """Points that pruners' names may take."""
 PANEL = 1.0
 """Inches."""
+MOST = 2.12
+"""Retention beyond which panels are cut."""
 
 
 def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
@@ -88,7 +89,9 @@ def retention(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
     figure = blank(down * (PANEL + 0.2) + 0.2)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     placed = [p.x for panel in shown for one in panel.retention for p in one.points if p.x is not None]
-    styles = _styles(shown)
+    highest = max((p.mean for panel in shown for one in panel.retention for p in one.points if p.mean), default=1.0)
+    top = min(max(highest, 1.0) + 0.12, MOST)
+    drawn = _strokes(shown, looks)
     handles: list[Any] = []
     for place, axes in enumerate(grid.flat):
         if place >= len(shown):
@@ -98,27 +101,29 @@ def retention(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figure:
         for share in SHARES:
             axes.axhline(share, color=FAINT, linewidth=THIN, linestyle=(0, (1, 1.5)), zorder=1)
         for depth, one in enumerate(panel.retention):
-            draw_series(axes, one, looks[one.pruner], styles[one.label], depth)
-        axes.set_ylim(0, 1.12)
+            draw_series(axes, one, drawn[one.label], depth)
+        axes.set_ylim(0, top)
         handles = marks(axes, panel.retention, looks) or handles
         sparsity_axis(axes, [0.0, *placed], (WIDTH - 0.5) / across - 0.15, label=False)
         last = place + across >= len(shown)
         axes.tick_params(labelbottom=last)
         axes.set_xlabel("sparsity" if last else "")
-        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-        axes.yaxis.set_major_formatter(FixedFormatter(["0", "0.5", "1"]))
+        ticks = [tick for tick in (0, 0.5, 1, 1.5, 2) if tick <= top]
+        axes.yaxis.set_major_locator(FixedLocator(ticks))
+        axes.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
         axes.set_title(wrapped(_heading(panel), (WIDTH - 0.5) * 72 / across), fontsize=SMALL)
-    pruners = {one.label: one.pruner for panel in shown for one in panel.retention}
-    lines = [handle(looks[name], label, styles[label]) for label, name in sorted(pruners.items())]
+    pruners = {one.label for panel in shown for one in panel.retention}
+    lines = [handle(drawn[label], label) for label in sorted(pruners)]
     level = Line2D([], [], color=FAINT, linewidth=THIN, linestyle=(0, (1, 1.5)), label="99 %, 95 % of dense")
     frame(figure, "Metric / dense metric", "bands: 95 % of the samples of seeds", [*lines, level, *handles])
     return figure
 
 
-def _styles(panels: Sequence[Panel]) -> dict[str, Any]:
-    """A line has one style in all panels."""
-    labels = sorted({(one.pruner, one.label) for panel in panels for one in panel.retention})
-    return dict(zip([label for _, label in labels], dashes([name for name, _ in labels]), strict=True))
+def _strokes(panels: Sequence[Panel], looks: Mapping[str, Look]) -> dict[str, Stroke]:
+    """By label: a line is drawn alike in all panels."""
+    lines = sorted({(one.pruner, one.label) for panel in panels for one in panel.retention})
+    drawn = strokes([pruner for pruner, _ in lines], looks)
+    return {label: stroke for (_, label), stroke in zip(lines, drawn, strict=True)}
 
 
 def _heading(panel: Panel) -> str:
@@ -156,12 +161,8 @@ def _row(axes: Any, y: float, one: Safe, look: Look) -> None:
             [kept.sparsity],
             [y],
             linestyle="none",
-            marker=outline(look.marker),
-            markersize=size(look.marker),
-            color=look.color,
-            markerfacecolor="white" if hollow else look.color,
-            markeredgewidth=0.8 if hollow else 0.0,
             alpha=opacity,
+            **Stroke(look).points(hollow=hollow),
             clip_on=False,
             zorder=4 if hollow else 5,
             gid="lenient" if hollow else "strict",
@@ -179,7 +180,7 @@ def _bound(strict: Kept, lenient: Kept) -> str:
 
 def _explained(panels: Sequence[Panel]) -> list[Any]:
     found = [one for panel in panels for one in panel.safe if one.strict is not None and one.lenient is not None]
-    grey = Look(FAINT, "circle")
+    grey = Stroke(Look(FAINT, "circle"))
     entries: list[Any] = [
         handle(grey, f"{SHARES[0] * 100:g} %", line=False),
         handle(grey, f"{SHARES[1] * 100:g} %", hollow=True, line=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -108,34 +109,51 @@ def outline(marker: str) -> Path:
     return Path([*corners, corners[0]], closed=True)
 
 
-@cache
-def size(marker: str) -> float:
-    """Points: matplotlib scales outlines to one width, in which a circle looks larger than a triangle."""
-    return MARKER * max(abs(part) for corner in OUTLINES[marker] for part in corner)
+@dataclass(frozen=True)
+class Stroke:
+    """How one line of a pruner is drawn: its look, and what tells it from the pruner's other lines in the figure."""
+
+    look: Look
+    further: int = 0
+    """Lines of the pruner before this one."""
+
+    @property
+    def dash(self) -> Any:
+        return DASHES[self.further % len(DASHES)]
+
+    def points(self, *, hollow: bool = False) -> dict[str, Any]:
+        """Arguments of a plot's markers: filled, or hollow; of further lines rimmed in ink, then pale."""
+        rimmed, pale = self.further % 2 == 1, self.further // 2 % 2 == 1
+        outlines = OUTLINES[self.look.marker]
+        return {
+            "marker": outline(self.look.marker),
+            # matplotlib scales outlines to one width, in which a circle would look larger than a triangle
+            "markersize": MARKER * max(abs(part) for corner in outlines for part in corner),
+            "color": self.look.color,
+            "markerfacecolor": "white" if hollow else _pale(self.look.color) if pale else self.look.color,
+            "markeredgecolor": INK if rimmed else self.look.color,
+            "markeredgewidth": 0.8 if hollow or rimmed or pale else 0.0,
+        }
 
 
-def dashes(pruners: Sequence[str]) -> list[Any]:
-    """A line style each: solid for the first line of a pruner, others for its further ones."""
-    return [DASHES[pruners[:i].count(name) % len(DASHES)] for i, name in enumerate(pruners)]
+def strokes(pruners: Sequence[str], looks: Mapping[str, Look]) -> list[Stroke]:
+    """One for each line, which are told by their pruners."""
+    return [Stroke(looks[name], pruners[:i].count(name)) for i, name in enumerate(pruners)]
 
 
-def handle(look: Look, label: str, dash: Any = "-", *, hollow: bool = False, line: bool = True) -> Line2D:
+def _pale(color: str) -> str:
+    """Half way to white."""
+    return "#" + "".join(f"{(int(color[i : i + 2], 16) + 255) // 2:02x}" for i in (1, 3, 5))
+
+
+def handle(stroke: Stroke, label: str, *, hollow: bool = False, line: bool = True) -> Line2D:
     """The entry of a legend."""
-    return Line2D(
-        [],
-        [],
-        color=look.color,
-        linestyle=dash if line else "none",
-        marker=outline(look.marker),
-        markersize=size(look.marker),
-        markerfacecolor="white" if hollow else look.color,
-        markeredgewidth=0.8 if hollow else 0.0,
-        label=wrapped(label),
-    )
+    dash = stroke.dash if line else "none"
+    return Line2D([], [], linestyle=dash, label=wrapped(label), **stroke.points(hollow=hollow))
 
 
 def collapsed_handle() -> Line2D:
-    return handle(Look(FAINT, "circle"), "hollow: layer collapsed", hollow=True, line=False)
+    return handle(Stroke(Look(FAINT, "circle")), "hollow: layer collapsed", hollow=True, line=False)
 
 
 def failed_handle() -> Line2D:

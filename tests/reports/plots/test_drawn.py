@@ -168,13 +168,18 @@ def test_an_axis_of_flops_shows_those_that_have_none_left():
     assert "0" in [label.get_text() for label in axes.xaxis.get_ticklabels()]
 
 
-def test_intervals_never_squeeze_the_means_into_a_line():
-    low, high = metric_limits([0.6, 0.9], [-3.0, 4.0], MetricInfo("m"))
-    assert (0.9 - 0.6) / (high - low) > 0.5
-    low, high = metric_limits([0.6, 0.9], [0.55, 0.95], MetricInfo("m"))
-    assert low < 0.55 and high > 0.95
-    low, high = metric_limits([0.9, 0.99], [0.9, 1.2], MetricInfo("m", True, percent=True))
-    assert high < 1.01
+def test_intervals_are_shown_unless_they_would_squeeze_the_means_into_a_line():
+    info = MetricInfo("m")
+    low, high = metric_limits([0.6, 0.9], [(-3.0, 4.0), (-3.0, 4.0)], info)
+    assert (0.9 - 0.6) / (high - low) > 0.25
+    low, high = metric_limits([0.6, 0.9], [(0.5, 0.7), (0.7, 1.1)], info)
+    assert low < 0.5 and high > 1.04
+    # one wide interval among narrow ones is cut, the others are not
+    low, high = metric_limits([0.6, 0.8, 0.9], [(0.58, 0.62), (0.78, 0.82), (-1.0, 2.8)], info)
+    assert 0.4 < low < 0.58 and 0.92 < high < 1.1
+    low, high = metric_limits([0.9, 0.99], [(0.6, 1.2)], MetricInfo("m", True, percent=True))
+    assert high < 1.02
+    assert metric_limits([0.5], [], info)[0] < 0.5 < metric_limits([0.5], [], info)[1]
 
 
 def test_the_front_is_a_step_line_and_what_it_dominates_is_faint():
@@ -201,6 +206,38 @@ def test_the_front_is_a_step_line_and_what_it_dominates_is_faint():
     assert [text.get_text() for text in axes.texts] == ["0.9", "0.5"]
 
 
+def test_lines_of_one_pruner_share_its_colour_and_marker_and_are_told_apart_by_dashes_and_rims():
+    cells = [make_record(), *(make_record("grasp", t, allocation=a) for t in (0.5, 0.9) for a in ("global", "uniform"))]
+    found = tables(cells)
+    axes = drawn_curves(curves.against_sparsity(found)[0], all_looks(found)).axes[0]
+    first, second = artists(axes, "line")
+    assert first.get_color() == second.get_color() == all_looks(found)["grasp"].color
+    assert first.get_linestyle() == "-" and second.get_linestyle() == "--"
+    edges = [line.get_markeredgewidth() for line in artists(axes, "points")]
+    assert edges[0] == 0 < edges[1]
+    handles = pareto(curves.against_bytes(found)[0], all_looks(found)).legends[0].legend_handles
+    said = {handle.get_label(): handle.get_markeredgewidth() for handle in handles}
+    assert said["grasp"] == 0 < said["grasp (uniform)"]
+
+
+def test_latency_is_in_milliseconds_with_quartiles_of_the_front_and_the_condition_named():
+    cells = [make_record(), make_record("grasp", 0.5), make_record("random", 0.5, metrics={"accuracy": 0.2})]
+    times = {"batch_size": 8, "threads": 2, "device": "Toy", "rounds": 30}
+    backends = [{"backend": name, "median": 0.03, "lower": 0.02, "upper": 0.05} for name in ("dense", "CSR")]
+    slow = [{**backends[1], "median": 0.06, "upper": 9.0}]
+    latency = {cell.key: {**times, "backends": backends} for cell in cells[:2]}
+    latency[cells[2].key] = {**times, "backends": slow}
+    found = tables(cells)
+    chart = curves.against_latency(found, latency)[0]
+    figure = pareto(chart, all_looks(found))
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "latency of one batch (ms)"
+    assert {tuple(map(float, line.get_xdata())) for line in artists(axes, "quartiles")} == {(0.02, 0.05)}
+    assert [values(line) for line in artists(axes, "dominated")] == [[(0.06, 0.2)]]
+    assert axes.get_xlim()[1] < 0.1  # of dominated points the quartiles are not drawn
+    assert any("batch size 8, 2 threads, Toy" in text.get_text().replace("\n", " ") for text in figure.texts)
+
+
 def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     def cell(pruner, target, *kept):
         layers = tuple(Layer(f"{name}.weight", "Linear", 100, count) for name, count in zip("ab", kept, strict=True))
@@ -215,7 +252,7 @@ def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     (crosses,) = artists(drawn["grasp"], "empty")
     assert values(crosses) == [(1.5, 1.5)]
     assert [label.get_text() for label in drawn["grasp"].get_xticklabels()] == ["0.5", "0.9"]
-    assert [label.get_text() for label in drawn["random"].get_yticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in drawn["grasp"].get_yticklabels()] == ["a", "b"]
     top, bottom = drawn["grasp"].get_ylim()
     assert top > bottom  # the first layer above
 
@@ -282,6 +319,14 @@ def test_retention_has_a_panel_a_task_with_its_curves(records):
     for axes, panel in zip(shown, panels, strict=True):
         for one, line in zip(panel.retention, artists(axes, "line"), strict=True):
             assert values(line) == [(p.x, p.mean) for p in one.points]
+
+
+def test_retention_above_the_dense_metric_is_inside_its_panel():
+    cells = [make_record(), make_record("grasp", 0.5, metrics={"accuracy": 1.2}), make_record("grasp", 0.9)]
+    found = tables(cells)
+    axes = retention(overview(found), all_looks(found)).axes[0]
+    assert axes.get_ylim()[1] > 1.2 / 0.9
+    assert axes.get_ylim()[1] < 1.5
 
 
 SPECIAL = r"a$b$ %_&<x> \alpha{^}#~ $\frac{"
@@ -351,7 +396,7 @@ def test_all_text_is_large_enough_inside_the_figure_and_apart(pruners):
 
 def tick_labels(axis, name):
     """Those that are drawn: none that are switched off or beyond the ends of the axis."""
-    if not axis.get_tick_params().get(name, True):
+    if not axis.get_tick_params().get(name, True) or not axis.get_ticklabels():
         return []
     low, high = sorted(axis.get_view_interval())
     labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
