@@ -9,7 +9,8 @@ from reports.palette import OUTLINES, looks
 def ours() -> list[str]:
     from bench import registry
 
-    return [name for name in registry.names("pruners") if not name.startswith("toy")]
+    names = registry.names("pruners")
+    return [name for name in names if registry.distribution("pruners", name).startswith("prunebench ")]
 
 
 def test_each_of_our_pruners_has_a_marker_of_its_own_so_that_grey_prints_can_be_read():

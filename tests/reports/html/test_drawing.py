@@ -20,7 +20,7 @@ from tests.reports.html.pages import iterations
 
 ACCURACY = MetricInfo("accuracy", True, True)
 SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
-COSTS = st.lists(st.floats(0, 1e15), min_size=1, max_size=12)
+COSTS = st.lists(st.just(0.0) | st.floats(1, 1e15), min_size=1, max_size=12)
 
 
 def only(found):
