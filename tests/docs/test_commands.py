@@ -35,7 +35,14 @@ NOT_RUN = {
     r"^bench run .*--set vectors=NAME": "needs vectors of a data set that is not here",
 }
 """Commands whose verb and flags alone are checked, and why."""
-PLACES = {"--data": "data", "--to": "model", "--out": "results", "--config": "grid.toml"}
+PLACES = {
+    "--data": "data",
+    "--to": "model",
+    "--out": "results",
+    "--config": "grid.toml",
+    "--output": "report",
+    "--figures": "figures",
+}
 """What DIR or FILE stands for behind a flag."""
 STAND_INS = {
     "DIR": "results",
