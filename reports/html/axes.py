@@ -14,6 +14,8 @@ SPARSITIES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.8, 0.95, 0.98, 0.7, 0.995, 0
 BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
 CHARACTER, GAP = 7.0, 10.0
 """Width of a tick's character and the least space between two ticks, in the units of the drawing."""
+NEGLIGIBLE = 1e-300
+"""Costs up to which there are none: a part of less is beyond what floating point can divide."""
 WIDE_RANGE = 5.0
 """From this ratio of the largest to the smallest an axis of costs is logarithmic."""
 MARGIN = 0.05
@@ -55,7 +57,7 @@ def cost_axis(
     title: str, units: Sequence[tuple[float, str]], values: Iterable[float], start: float, end: float
 ) -> Axis:
     """Of FLOPs, bytes or milliseconds; logarithmic where they range widely."""
-    found = [*values]
+    found = [value if value > NEGLIGIBLE else 0.0 for value in values]
     divisor, unit = next((entry for entry in units if max(found, default=0) >= entry[0]), units[-1])
     said = f"{title} ({unit})" if unit not in title else title
 
