@@ -43,7 +43,7 @@ PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 GRID = "c=0.05,0.1,0.2,0.5,1,2"
 SEEDS = (0, 1, 2)
 ROUNDS, STEPS = 6, 50
-LIMIT = 4
+LIMIT = 4.5
 """Measured: 5.1 to 5.5. Matrix products alone take half of our step, and both sides have them."""
 CPU = Environment(seed=0, device=torch.device("cpu"))
 
