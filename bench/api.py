@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import ranks
 from bench.checkpoints import TRUST
 from bench.errors import UsageError
-from bench.execution import Execution, device_of, execute, pending
+from bench.execution import Execution, device_of, execute, follow, pending, planned
 from bench.grid import Request, default_grid, parse_grid, split_settings
-from bench.plan import make
 from bench.store import Store
 from bench.tree import Plan
 
@@ -69,7 +69,8 @@ def run(
     ``grid`` holds sparsities in [0, 1), or text as ``--grid`` takes it; None: the usual ones, or an N:M structure's
     own. ``out`` is a folder, or a URL that fsspec reaches. With ``jobs`` that many worker processes share the work,
     with ``executor="ray"`` those of a cluster. ``trust_remote_code``: code that lies in a checkpoint may run. Raises
-    ``BenchError`` for bad input; a cell that fails is in the table with its error.
+    ``BenchError`` for bad input; a cell that fails is in the table with its error. In a script that ``torchrun``
+    starts as several processes all compute each cell together, and rank 0 alone has the result: it is empty elsewhere.
     """
     grid = default_grid(structure) if grid is None else grid
     sparsities = parse_grid(grid if isinstance(grid, str) else ",".join(map(repr, _several(grid))))
@@ -89,27 +90,27 @@ def run(
         pruner_settings=pruner_settings,
         data=None if data is None else str(data),
         dtype=dtype,
+        processes=ranks.size(),
     )
-    plan = make(request)
-    store = Store(out, create=True)
-    execute(
-        plan,
-        store,
-        Execution(
-            device,
-            threads,
-            None,
-            retry_failed,
-            fail_fast,
-            check_measures(_several(measure)),
-            executor,
-            jobs,
-            ray_address,
-            gpus_per_job,
-        ),
-        dtype,
-        Silent(),
+    execution = Execution(
+        device,
+        threads,
+        None,
+        retry_failed,
+        fail_fast,
+        check_measures(_several(measure)),
+        executor,
+        jobs,
+        ray_address,
+        gpus_per_job,
     )
+    with ranks.joined(device):
+        plan = planned(request)
+        if ranks.follows():
+            follow(plan, execution, dtype)
+            return Result((), ())
+        store = Store(out, create=True)
+        execute(plan, store, execution, dtype, Silent())
     return result(plan, store)
 
 

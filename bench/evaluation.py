@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
+from bench import ranks
 from bench.errors import CellError
 from bench.masks import digest, kept, verify
 from bench.measure.flops import effective_flops
@@ -43,9 +44,7 @@ def evaluate(bench: Workbench, cell: Cell, step: Evaluate, state: State) -> tupl
         slack=slack(structure) if state.masks else 0,
         coupled=dict(bench.model.named_parameters()),
     )
-    bench.model.eval()
-    with torch.no_grad(), bench.environment.autocast():
-        evaluation = bench.task.task.evaluate(bench.model, step.split)
+    evaluation = found_by(bench, cell.key, step, state)
     bad = [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]
     if bad:
         raise CellError(f"the metric {bad[0]} is {evaluation.metrics[bad[0]]}", where=f"{cell.task.name}")
@@ -61,6 +60,18 @@ def evaluate(bench: Workbench, cell: Cell, step: Evaluate, state: State) -> tupl
         notes={**evaluation.notes, **facts(structure, state.masks), **_family(bench)},
     )
     return record, state.spent("Evaluate", time.perf_counter() - began)
+
+
+def found_by(bench: Workbench, key: str, step: Evaluate, state: State) -> Evaluation:
+    """What the task's evaluation finds of the state's model, which is the live one then; all processes of a team share
+    the work out."""
+    model = bench.model
+    with ranks.together(key, State(state.weights)):
+        if ranks.follows():  # rank 0 has restored and verified it
+            restore(model, state.weights)
+        model.eval()
+        with torch.no_grad(), bench.environment.autocast():
+            return bench.task.task.evaluate(model, step.split)
 
 
 def measure(bench: Workbench, state: State, kinds: Sequence[str]) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import ranks
 from bench.errors import Interrupted, StoreError, UsageError
 from bench.executors.base import Executor, Listener, Noting
 from bench.executors.messages import Work, fingerprint
 from bench.executors.schedule import LONGEST, Schedule
 from bench.executors.segments import Segment, above, divide, trunk
+from bench.grid import Request
 from bench.leases import Leases
+from bench.plan import make
 from bench.registry import suggestion
 from bench.steps import canonical
 from bench.store import Store
@@ -60,6 +63,10 @@ class Execution:
         if kind == INLINE and (self.jobs or 1) > 1:
             raise UsageError(
                 "inline is one worker: this process", where=f"--jobs {self.jobs}", mend="Leave --executor out."
+            )
+        if kind != INLINE and ranks.size() > 1:
+            raise UsageError(
+                "several processes compute each cell together here", where=f"--executor {kind}", mend="Leave it out."
             )
         if kind != RAY and self.gpus_per_job:
             raise UsageError(
@@ -241,7 +248,21 @@ def default_threads(plan: Plan, kind: str = INLINE, jobs: int = 1) -> int:
     the cores at hand, divided among the jobs."""
     if kind == RAY or all(root.task.preset_name == "smoke" for root in plan.roots):
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // jobs)
+    return max(1, len(os.sched_getaffinity(0)) // max(jobs, ranks.on_this_machine()))
+
+
+def planned(request: Request) -> Plan:
+    """The plan of a request, the same in each of several processes that compute it together."""
+    return ranks.agreed(lambda: make(request), lambda plan: " ".join(cell.key for cell in plan.cells))
+
+
+def follow(plan: Plan, execution: Execution, dtype: str) -> None:
+    """What each process but rank 0 does where several compute a plan together."""
+    import torch
+
+    limit(execution.threads or default_threads(plan))
+    device_of(execution.device)
+    ranks.follow(plan, getattr(torch, dtype))
 
 
 def reference_key(task: OpenTask) -> str:
@@ -280,12 +301,15 @@ def _measure_references(task: OpenTask, store: Store, leases: Leases, listener: 
 
 
 def device_of(name: str, worker: int = 0) -> Any:
-    """The device of this name, made deterministic; ``auto`` spreads the workers of a machine over its GPUs.
+    """The device of this name, made deterministic; ``auto`` spreads the workers of a machine over its GPUs. In a team
+    of processes it is this one's own.
 
     Raises ``UsageError`` where it cannot be used.
     """
     import torch
 
+    own = ranks.device()
+    name = name if own is None else str(own)
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")

@@ -28,7 +28,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bench import compact
+from bench import compact, ranks
 from bench.errors import BenchError, StoreError, UsageError
 from bench.executors.base import Listener
 from bench.executors.segments import divide
@@ -43,6 +43,7 @@ from bench.structures import couplings
 from bench.units import kept_units
 
 if TYPE_CHECKING:
+    from bench.tree import Plan
     from bench.workbench import Workbench
     from tasks.base import Task
 
@@ -120,11 +121,30 @@ def final_state(
     device: torch.device | None = None,
     trusted: bool = False,
 ) -> tuple[Workbench, State]:
-    """The state that the record was measured on, computed from the nearest one that is stored."""
-    plan = plan_of(record, data, model, trusted)
+    """The state that the record was measured on, computed from the nearest one that is stored.
+
+    Raises ``StoreError`` where it must be computed and was by another number of processes than there are now.
+    """
+    plan = ranks.agreed(lambda: plan_of(record, data, model, trusted), lambda plan: plan.cells[0].key)
     dtype = getattr(torch, str(record.provenance.get("dtype", "float32")))
     place = device or torch.device(str(record.provenance.get("device", "cpu")))
+    if ranks.follows():
+        ranks.follow(plan, dtype)
+        raise SystemExit(0)
+    _check_processes(plan, store, record)
     return Walk(divide(plan, lambda key: True), store, place, dtype, listener).final(plan.roots[0])
+
+
+def _check_processes(plan: Plan, store: Store, record: Record) -> None:
+    made = int(record.provenance.get("processes", 1))
+    (last,) = (node.parent for node in plan.roots[0].node.walk() if node.cell is not None)
+    if made != ranks.size() and (last is None or store.state(last.key) is None):
+        launcher = f"torchrun --nproc-per-node {made} -m bench" if made > 1 else "bench"
+        raise StoreError(
+            f"was computed by {made} process{'es' if made > 1 else ''}, and would be another model by {ranks.size()}",
+            where=f"cell {record.key[:12]}",
+            mend=f"Start this with '{launcher} ...'.",
+        )
 
 
 def load(

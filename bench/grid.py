@@ -45,6 +45,8 @@ class Request:
     (``ag-news.prune_embeddings``)."""
     data: str | None = None
     dtype: str = "float32"
+    processes: int = 1
+    """That compute each cell together: no flag, the launcher says it (``bench.ranks``)."""
 
 
 def default_grid(structure: str | None) -> str:

@@ -51,7 +51,7 @@ def make(request: Request) -> Plan:
     outlines = [_outlines(task, pruners, request.sparsities) for task in tasks]
     for seed in request.seeds:
         for task, drawn in zip(tasks, outlines, strict=True):
-            root = root_of(task, seed, request.dtype)
+            root = root_of(task, seed, request.dtype, request.processes)
             cells += [(root, replace(cell, key=keys(root, cell.path)[-1], seed=seed)) for cell in drawn]
     return replace(of_cells(cells), request=request)
 
@@ -163,9 +163,11 @@ def _resolved(pruner: Pruner, request: Request) -> Pruner:
     return chosen
 
 
-def root_of(task: OpenTask, seed: int, dtype: str) -> str:
-    """Key of the root of all paths of a task at a seed."""
-    return root_key(_identity(task, seed, dtype))
+def root_of(task: OpenTask, seed: int, dtype: str, processes: int = 1) -> str:
+    """Key of the root of all paths of a task at a seed. Several processes draw and round in ways of their own, so how
+    many they are is part of it."""
+    several = {"processes": processes} if processes > 1 else {}
+    return root_key({**_identity(task, seed, dtype), **several})
 
 
 def _identity(task: OpenTask, seed: int, dtype: str) -> dict[str, object]:

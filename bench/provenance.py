@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from bench import ranks
+
 PACKAGES = ("prunebench", "torch", "transformers", "torchmetrics", "ir-measures", "bm25s", "numpy", "safetensors")
 
 
@@ -58,6 +60,7 @@ def device_name(device: torch.device) -> str:
 
 def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
     """All of it, as plain data."""
+    processes = {"processes": ranks.size()} if ranks.size() > 1 else {}
     instructions = {"cpu_capability": torch.backends.cpu.get_cpu_capability()} if device.type == "cpu" else {}
     return {
         "versions": versions(),
@@ -66,6 +69,7 @@ def provenance(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
         "device_name": device_name(device),
         **instructions,
         "threads": torch.get_num_threads(),
+        **processes,
         "dtype": str(dtype).removeprefix("torch."),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -40,7 +40,8 @@ def plan_of(record: Record, data: str | None = None, model: str | None = None, t
         )
     task = _opened(record, data, model)
     path = path_of(record)
-    root = root_of(task, record.seed, str(record.provenance.get("dtype", "float32")))
+    made = record.provenance
+    root = root_of(task, record.seed, str(made.get("dtype", "float32")), int(made.get("processes", 1)))
     key = keys(root, path)[-1]
     if key != record.key:
         raise StoreError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
-from bench import registry
+from bench import ranks, registry
 from bench.errors import Interrupted
 from bench.masks import cut
 from bench.memory import given_back
@@ -36,7 +37,7 @@ def apply(bench: Workbench, node: Node, before: State | None, origin: State | No
     if isinstance(step, Train):
         return _train(bench, node, step, before)
     if isinstance(step, Score):
-        after = _score(bench, step, before)
+        after = _score(bench, node, step, before)
     elif isinstance(step, Cut):
         after = _cut(bench, node, step, before)
     elif isinstance(step, AdaptiveCut):
@@ -52,14 +53,36 @@ def apply(bench: Workbench, node: Node, before: State | None, origin: State | No
 def _train(bench: Workbench, node: Node, step: Train, before: State) -> State:
     saved = bench.store.state(node.key, partial=True)
     state = bench.load(saved) if saved else before
-    position = state.position if state.position and state.position.schedule == step.schedule else None
     while True:
-        restore(bench.model, state.weights)
-        learning = _learning(bench, step, state)
         began = time.perf_counter()
+        position, scores = stretch(
+            bench,
+            node,
+            step,
+            state,
+            lambda began=began: bench.hooks.interrupted() or time.perf_counter() - began > CHECKPOINT_SECONDS,  # type: ignore[misc]
+        )
+        state = _trained(bench, state, before, position, step, scores).spent("Train", time.perf_counter() - began)
+        if position.step >= step.to:
+            return state
+        bench.save(node.key, state, partial=True)
+        if bench.hooks.interrupted():
+            raise Interrupted
+
+
+def stretch(
+    bench: Workbench, node: Node, step: Train, state: State, stop: Callable[[], bool] = lambda: False
+) -> tuple[Position, Mapping[str, Tensor]]:
+    """Trains the live model from ``state`` on until ``step`` is reached or ``stop`` is true, all processes of a team at
+    once; where it stands, and the scores that were learned."""
+    model = bench.model
+    position = state.position if state.position and state.position.schedule == step.schedule else None
+    with ranks.together(node.key, state):
+        restore(model, state.weights)
+        learning = _learning(bench, step, state)
         position = train(
             bench.task.task,
-            bench.model,
+            model,
             state.masks,
             step.schedule,
             position,
@@ -67,15 +90,9 @@ def _train(bench: Workbench, node: Node, step: Train, before: State) -> State:
             bench.environment,
             learning,
             partial(bench.hooks.training, node),
-            lambda began=began: bench.hooks.interrupted() or time.perf_counter() - began > CHECKPOINT_SECONDS,  # type: ignore[misc]
+            stop,
         )
-        scores = learning.scores if learning is not None else {}
-        state = _trained(bench, state, before, position, step, scores).spent("Train", time.perf_counter() - began)
-        if position.step >= step.to:
-            return state
-        bench.save(node.key, state, partial=True)
-        if bench.hooks.interrupted():
-            raise Interrupted
+    return position, learning.scores if learning is not None else {}
 
 
 def _learning(bench: Workbench, step: Train, state: State) -> Learning | None:
@@ -100,18 +117,28 @@ def _trained(
     )
 
 
-def _score(bench: Workbench, step: Score, before: State) -> State:
-    restore(bench.model, before.weights)
-    was_training = bench.model.training
-    bench.model.eval()
-    allocation = registry.allocation(step.allocation or "global")
-    structure = bench.structure(step.structure or "weights", step.exclude)
-    with given_back():
-        scores, left = score(
-            step, registry.criterion(step.criterion), bench.view(step, before.masks), allocation, structure
-        )
-        bench.model.train(was_training)
+def _score(bench: Workbench, node: Node, step: Score, before: State) -> State:
+    scores, left = scored(bench, node, step, before)
     return replace(before, weights=masked(before.weights, left), masks=left, scores=scores)
+
+
+def scored(
+    bench: Workbench, node: Node, step: Score, before: State
+) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    """Scores, and the masks that they were found under. Where the criterion looks at data, all processes of a team
+    share the batches out."""
+    model, criterion = bench.model, registry.criterion(step.criterion)
+    shown = State(before.weights, before.masks)
+    with ranks.together(node.key, shown) if criterion.needs_data else nullcontext():
+        restore(model, before.weights)
+        was_training = model.training
+        model.eval()
+        allocation = registry.allocation(step.allocation or "global")
+        structure = bench.structure(step.structure or "weights", step.exclude)
+        with given_back():
+            found = score(step, criterion, bench.view(step, before.masks), allocation, structure)
+            model.train(was_training)
+    return found
 
 
 def _cut(bench: Workbench, node: Node, step: Cut, before: State) -> State:

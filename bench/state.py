@@ -85,6 +85,15 @@ def save(state: State, path: Path) -> None:
 
     Raises ``OSError`` where the file system refuses.
     """
+    tensors, facts = packed(state)
+    try:
+        save_file(own_memory(tensors), path, metadata={"state": json.dumps(facts)})
+    except SafetensorError as error:
+        raise _as_system_error(error) from error
+
+
+def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors of the state by ``GROUP/NAME``, and all else as plain data."""
     position = state.position
     groups = {
         "weights": state.weights,
@@ -99,10 +108,27 @@ def save(state: State, path: Path) -> None:
         "seconds": dict(state.seconds),
         "position": {"schedule": vars(position.schedule), "step": position.step} if position else None,
     }
-    try:
-        save_file(own_memory(tensors), path, metadata={"state": json.dumps(facts)})
-    except SafetensorError as error:
-        raise _as_system_error(error) from error
+    return tensors, facts
+
+
+def unpacked(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> State:
+    """The state that ``packed`` took apart."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "masks": {}, "scores": {}, "optimizer": {}}
+    for full, tensor in tensors.items():
+        group, name = full.split("/", 1)
+        parts[group][name] = tensor
+    position = None
+    if facts["position"]:
+        position = Position(_schedule(facts["position"]["schedule"]), facts["position"]["step"], parts["optimizer"])
+    return State(
+        parts["weights"],
+        parts["masks"],
+        parts["scores"],
+        position,
+        tuple(facts["trace"]),
+        facts["train_steps"],
+        facts["seconds"],
+    )
 
 
 def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,24 +152,9 @@ def _as_system_error(error: SafetensorError) -> Exception:
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:
     """The state that ``save`` wrote to ``path``."""
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "masks": {}, "scores": {}, "optimizer": {}}
     with safe_open(path, framework="pt", device=str(device)) as file:
         facts = json.loads(file.metadata()["state"])
-        for full in file.keys():  # noqa: SIM118 - a file, not a mapping
-            group, name = full.split("/", 1)
-            parts[group][name] = file.get_tensor(full)
-    position = None
-    if facts["position"]:
-        position = Position(_schedule(facts["position"]["schedule"]), facts["position"]["step"], parts["optimizer"])
-    return State(
-        parts["weights"],
-        parts["masks"],
-        parts["scores"],
-        position,
-        tuple(facts["trace"]),
-        facts["train_steps"],
-        facts["seconds"],
-    )
+        return unpacked({full: file.get_tensor(full) for full in file.keys()}, facts)  # noqa: SIM118 - a file
 
 
 def _schedule(fields: Mapping[str, Any]) -> Schedule:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bench import ranks
 from bench.errors import CellError
 from bench.state import Position
 from bench.steps import Schedule
@@ -45,8 +46,11 @@ class Environment:
 
     def batches(self, task: Task, stream: str, size: int, start: int = 0) -> Iterator[Batch]:
         """Training batches of a stream, on the device."""
-        for batch in task.batches("train", seed=derive(self.seed, stream, "order"), size=size, start=start):
-            yield to_device(batch, self.device)
+        return (to_device(batch, self.device) for batch in self.made(task, stream, size, start))
+
+    def made(self, task: Task, stream: str, size: int, start: int = 0) -> Iterator[Batch]:
+        """Training batches of a stream, where the task makes them."""
+        return task.batches("train", seed=derive(self.seed, stream, "order"), size=size, start=start)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -73,6 +77,7 @@ def train(
     ``watch(step, loss)`` is called every few steps with the mean loss since the last call. Training stops early,
     between two steps, once ``interrupt()`` is true; the position returned says where. Masked weights are zero after
     each step. Under a ``learning`` the forward passes see the weights that it masks, and it learns from the gradients.
+    Of a team of processes each derives its part of every batch, with draws of its own.
     Raises ``CellError`` where the loss is no longer finite.
     """
     start = position.step if position is not None else 0
@@ -88,8 +93,10 @@ def train(
     losses = torch.zeros(REPORT_EVERY, dtype=torch.float64, device=environment.device)
     slots = losses.unbind()
     reached, since = start, 0
-    batches = environment.batches(task, schedule.stream, schedule.batch_size, start)
-    settings = _settings(schedule, environment.seed, start, to)
+    averaging = ranks.shared_training(model, trained, schedule.batch_size)
+    given = environment.batches if averaging is None else environment.made
+    batches = given(task, schedule.stream, schedule.batch_size, start)
+    settings = _settings(schedule, environment.seed, start, to, () if averaging is None else (ranks.rank(),))
     precision = environment.autocast()
     # ``torch.manual_seed`` asks every back-end there is: 70 times as long as the CPU's own generator takes.
     seed_generators = torch.default_generator.manual_seed if environment.device.type == "cpu" else torch.manual_seed
@@ -99,9 +106,12 @@ def train(
             parameter.grad = None
         if learning is not None:
             learning.mask(reached)
-        with precision:
-            loss = task.loss(task.forward(model, batch), batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if averaging is None:
+            with precision:
+                loss = task.loss(task.forward(model, batch), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            loss, stop = averaging.backward(task, model, batch, precision, interrupt())
         if learning is not None:
             learning.learn(reached)
         if weights:
@@ -116,7 +126,8 @@ def train(
                 torch._foreach_mul_(weights, kept)  # type: ignore[arg-type]
         slots[since].copy_(loss.detach())
         reached, since = reached + 1, since + 1
-        stop = interrupt()
+        if averaging is None:
+            stop = interrupt()
         if stop or since == REPORT_EVERY or reached == to:
             watch(reached, _mean(losses[:since].tolist(), reached))
             since = 0
@@ -129,12 +140,14 @@ def train(
     return Position(schedule, reached, _save_optimizer(model, optimizer) if reached < schedule.length else {})
 
 
-def _settings(schedule: Schedule, seed: int, start: int, to: int) -> Iterator[tuple[int, float]]:
-    """Seed of the draws (dropout) and learning rate of each step. Computed some steps at a time: one at a time, between
-    two passes through the network, they cost several times as much."""
+def _settings(
+    schedule: Schedule, seed: int, start: int, to: int, apart: tuple[int, ...]
+) -> Iterator[tuple[int, float]]:
+    """Seed of the draws (dropout), with what sets them ``apart``, and learning rate of each step. Computed some at
+    a time: one at a time, between two passes through the network, they cost several times as much."""
     for first in range(start, to, REPORT_EVERY):
         steps = range(first, min(first + REPORT_EVERY, to))
-        yield from [(derive(seed, schedule.stream, "dropout", step), schedule.rate(step)) for step in steps]
+        yield from [(derive(seed, schedule.stream, "dropout", step, *apart), schedule.rate(step)) for step in steps]
 
 
 def _mask_gradients(weights: list[Tensor], kept: list[Tensor]) -> None:

@@ -1,11 +1,14 @@
 """Gradients of the loss with respect to the prunable weights, gathered over the scoring batches.
 
+Of several processes each derives every so-manieth batch and all add up the same gradients in the batches' order: sums,
+and so the masks, are a single process's to the bit.
+
 Imports torch: criteria import this inside ``score``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench import ranks
 from bench.errors import CellError
 from pruners.base import View
 
@@ -39,20 +43,37 @@ def undisturbed(view: View) -> Iterator[None]:
             weight.requires_grad_(requires_grad)
 
 
-def losses(view: View, temperature: float = 1.0) -> Iterator[tuple[Tensor, int]]:
-    """The mean loss of each scoring batch, outputs divided by ``temperature``, and its number of examples."""
-    for outputs, batch in outputs_of(view):
-        yield view.loss(outputs / temperature if temperature != 1.0 else outputs, batch), len(outputs)
+def derived(
+    view: View, work: Callable[[Tensor], Sequence[Tensor]], temperature: float = 1.0
+) -> Iterator[tuple[Sequence[Tensor], int]]:
+    """Of each scoring batch what ``work`` makes of its mean loss, outputs divided by ``temperature``: a tensor a
+    weight; and its number of examples."""
+
+    def of(outputs: Tensor, batch: Batch) -> Sequence[Tensor]:
+        return work(view.loss(outputs / temperature if temperature != 1.0 else outputs, batch))
+
+    return from_outputs(view, of, list(view.weights.values()))
 
 
-def outputs_of(view: View) -> Iterator[tuple[Tensor, Batch]]:
-    """The outputs of each scoring batch, shape (examples, ...), and the batch. Raises ``CellError`` where there is no
-    example at all."""
-    seen = 0
-    for batch in view.batches():
+def from_outputs(
+    view: View, work: Callable[[Tensor, Batch], Sequence[Tensor]], like: Sequence[Tensor]
+) -> Iterator[tuple[Sequence[Tensor], int]]:
+    """Of each scoring batch what ``work`` makes of its outputs, shape (examples, ...), and itself: tensors as ``like``;
+    and its number of examples. Raises ``CellError`` where there is no example at all."""
+
+    def of(batch: Batch) -> tuple[Sequence[Tensor], int]:
         outputs = view.forward(view.model, batch)
-        seen += len(outputs)
-        yield outputs, batch
+        return work(outputs, batch), len(outputs)
+
+    seen = 0
+    for parts, size in ranks.in_turn(view.batches(), of, like):
+        seen += size
+        yield parts, size
+    require_examples(seen)
+
+
+def require_examples(seen: int) -> None:
+    """Raises ``CellError`` where a criterion that needs data was shown no example."""
     if not seen:
         raise CellError("no scoring batches, and the criterion needs data", mend="Give the task a training split.")
 
@@ -68,8 +89,8 @@ def mean_gradient(view: View, temperature: float = 1.0) -> dict[str, Tensor]:
     """Gradient of the mean loss over all scoring examples, by weight: batches count by their number of examples."""
     weights = list(view.weights.values())
     total = Total()
-    for loss, size in losses(view, temperature):
-        total.add(gradient(loss, weights), size)
+    for slopes, size in derived(view, lambda loss: gradient(loss, weights), temperature):
+        total.add(slopes, size)
     return dict(zip(view.weights, total.mean(), strict=True))
 
 
@@ -84,8 +105,8 @@ def mean_hessian_gradient(view: View, temperature: float = 1.0) -> dict[str, Ten
     fixed = None if _single(view) else list(mean_gradient(view, temperature).values())
     total = Total()
     with sdpa_kernel(SDPBackend.MATH):
-        for loss, size in losses(view, temperature):
-            total.add(_hessian_product(loss, weights, fixed), size)
+        for products, size in derived(view, lambda loss: _hessian_product(loss, weights, fixed), temperature):
+            total.add(products, size)
     return dict(zip(view.weights, total.mean(), strict=True))
 
 

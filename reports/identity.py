@@ -26,7 +26,8 @@ def setting(record: Record) -> Facts:
     """What a cell shares with its dense reference: model, preset, options, precision, first training, evaluation."""
     train = next((step for step in record.path if step.get("step") == "Train"), {})
     evaluate = next((step for step in record.path if step.get("step") == "Evaluate"), {})
-    precision = {name: record.provenance[name] for name in ("dtype", "semantics") if name in record.provenance}
+    told = ("dtype", "processes", "semantics")
+    precision = {name: record.provenance[name] for name in told if name in record.provenance}
     return (
         ("model", record.model),
         ("preset", record.preset),

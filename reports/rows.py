@@ -228,7 +228,9 @@ def _plain(value: object) -> str:
 def _machine(record: Record) -> str:
     device, threads = record.provenance.get("device"), record.provenance.get("threads")
     count = f"{threads} thread{'s' if threads != 1 else ''}" if threads else ""
-    return ", ".join(str(part) for part in (device, count) if part)
+    processes = record.provenance.get("processes")
+    several = f"{processes} processes" if processes else ""
+    return ", ".join(str(part) for part in (device, several, count) if part)
 
 
 def _grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

@@ -156,6 +156,20 @@ class Task(Protocol):
         ...
 
 
+class Divisible(Protocol):
+    """What a task may offer beyond ``Task``: its training batches in parts, for several processes that train one model.
+
+    A task without it is divided by rows where all tensors of its batches have one row an example. An evaluation is
+    shared out by ``bench.ranks.spread``; one that does not call it is carried out whole in each process.
+    """
+
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """Part ``number`` of ``of`` of a training batch (``bench.ranks.bounds`` says which rows), and its weight: the
+        losses of the parts, times their weights, sum to the batch's, and the weights to 1. One without a row has
+        weight 0 and is not looked at."""
+        ...
+
+
 class Removable(Protocol):
     """What a task may offer beyond ``Task``: units of its model that can be removed for good.
 

@@ -19,6 +19,7 @@ from bench import registry
 from bench.checks.finding import Finding, examine, require
 from bench.checks.model import require_unchanged, snapshot
 from bench.data import Memory
+from bench.ranks import part_of
 from bench.steps import Schedule
 from tasks.base import Metric, Preset, Task
 
@@ -55,6 +56,7 @@ def check_task(plug_in: str | type[Task]) -> list[Finding]:
         ("its model computes in float64 as well, as SynFlow needs", _double),
         ("its prunable names are weights of the model, and no bias or norm", _prunable),
         ("its loss has a first and a second derivative", _loss),
+        ("the parts that it divides its training batches into have their loss", _parts),
         ("its evaluation is the same each time and leaves the model as it was", _evaluation),
         ("its per-example values average to its metrics", _means),
         ("options that only the evaluation depends upon are its own", _options),
@@ -215,6 +217,23 @@ def _loss(again: Callable[[], Task]) -> None:
         require(squares.requires_grad, "its gradient has no gradient: an operation cuts the graph")
         second = _derived(squares, weights, "second")
     require(all(bool(torch.isfinite(part).all()) for part in second), "its second derivative is NaN or infinite")
+
+
+def _parts(again: Callable[[], Task]) -> None:
+    task = again()
+    if not hasattr(task, "part"):
+        return
+    model = _model(task).eval()
+    batch = next(iter(task.batches("train", seed=1, size=5)))
+    with torch.no_grad():
+        whole = float(task.loss(task.forward(model, batch), batch))
+        parts = [(part, weight) for number in range(3) for part, weight in [part_of(task, batch, number, 3)] if weight]
+        losses = [float(task.loss(task.forward(model, part), part)) for part, _ in parts]
+    total = sum(weight for _, weight in parts)
+    require(abs(total - 1) < 1e-6, f"the weights of the parts sum to {total}, where 1 belongs")
+    summed = sum(weight * loss for (_, weight), loss in zip(parts, losses, strict=True))
+    close = abs(summed - whole) <= 1e-4 * max(1.0, abs(whole))
+    require(close, f"a batch's loss is {whole}, and its parts' losses times their weights sum to {summed}")
 
 
 def _derived(value: Tensor, weights: Sequence[Tensor], which: str) -> tuple[Tensor, ...]:

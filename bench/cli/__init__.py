@@ -6,19 +6,25 @@ prunebench itself; 130 interrupted; 141 the reader of a pipe went away.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench import ranks
 from bench.cli import check, compare, data, doctor, export, list, paper, plan, report, run, show, status
 from bench.cli.output import BROKEN_PIPE, PipeClosedError, close_quietly
 from bench.cli.ownership import check_packages
 from bench.errors import BenchError
 
 USAGE, DEFECT, INTERRUPTED = 2, 70, 130
+TOGETHER = {"run", "paper", "export"}
+"""Verbs that several processes carry out together, where a launcher started them; any other is rank 0's alone."""
 
 app = typer.Typer(
     name="bench",
@@ -65,6 +71,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
+    try:
+        follows = ranks.follows()
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    if follows and not {*given[:1]} & TOGETHER:
+        return 0
+    with _silence() if follows and not debug else nullcontext():
+        return _main(given, debug)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Rank 0 speaks for all processes that compute a cell together, of their errors as well."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _main(given: Sequence[str], debug: bool) -> int:
     try:
         check_packages()
         code = typer.main.get_command(app).main(given or ["--help"], prog_name="bench", standalone_mode=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench import ranks
 from bench.cli import flags
 from bench.cli.output import block, write
 
@@ -39,12 +41,12 @@ def export(
     from bench.export import export as write_files
     from bench.threads import limit
 
-    place = device_of(device or str(record.provenance.get("device", "cpu")))
+    wanted = device or str(record.provenance.get("device", "cpu"))
     limit(threads or int(record.provenance.get("threads", 1)))
     if record.status != "done":
         raise UsageError("has no model: it failed", where=f"cell {record.key[:12]}", mend="Mend the cause, run again.")
     progress = Progress(record.train_steps, 1)
-    with progress:
+    with ranks.joined(wanted), nullcontext() if ranks.follows() else progress:
         sizes = write_files(
             store,
             record,
@@ -52,7 +54,7 @@ def export(
             progress,
             data=data,
             model=model,
-            device=place,
+            device=device_of(wanted),
             force=force,
             trusted=bool(trust_remote_code),
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from bench import ranks
 from bench.checkpoints import TRUST
 from bench.errors import UsageError
 from bench.grid import Request, default_grid, parse_grid, parse_seeds, parse_settings, split_settings
@@ -192,6 +193,7 @@ def request(given: Mapping[str, Any]) -> tuple[Request, str]:
             pruner_settings=pruner_settings,
             data=values.get("data"),
             dtype=values.get("dtype") or "float32",
+            processes=ranks.size(),
         ),
         values.get("out", "results"),
     )

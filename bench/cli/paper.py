@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import ranks
 from bench.cli import flags
 from bench.cli.output import block, write, write_json
 from bench.cli.report import terminal_width
@@ -98,7 +99,7 @@ def run(
             plan, store = done
             records = [*store.records({cell.key for cell in plan.cells})]
             failed += sum(record.status == "failed" for record in records)
-    if dry_run:
+    if dry_run or ranks.follows():
         return
     write(_rendered(_beside(paper, folder), "text"))
     if failed:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import ranks
 from bench.cli import flags
 from bench.cli.output import write
 from bench.cli.report import FORMATS, check_format, rendered, terminal_width
@@ -64,15 +65,27 @@ def run(
 def computed(
     request: Request, folder: str, execution: Execution, *, dry_run: bool = False, track: Sequence[str] = ()
 ) -> tuple[Plan, Store] | None:
-    """What a verb that runs a grid does: plans it and computes what is missing. A dry run prints the plan: None."""
-    from bench.api import execute, pending
+    """What a verb that runs a grid does: plans it and computes what is missing. None after a dry run, which prints the
+    plan, and in a process that computes with rank 0, which has the results."""
+    if dry_run and ranks.follows():
+        return None
+    with nullcontext() if dry_run else ranks.joined(execution.device):
+        return _computed(request, folder, execution, dry_run=dry_run, track=track)
+
+
+def _computed(
+    request: Request, folder: str, execution: Execution, *, dry_run: bool, track: Sequence[str]
+) -> tuple[Plan, Store] | None:
     from bench.cli.plan import remarks, stored, summary, text_of
     from bench.cli.progress import Progress
-    from bench.plan import make
+    from bench.execution import execute, follow, pending, planned
     from bench.store import Store
     from bench.trackers import Tracked, open_trackers
 
-    plan = make(request)
+    plan = planned(request)
+    if ranks.follows():
+        follow(plan, execution, request.dtype)
+        return None
     if dry_run:
         write(text_of(plan, stored(folder), request) + "\n")
         return None

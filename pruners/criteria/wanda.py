@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruners.base import View
+    from pruners.base import Batch, View
 
 
 class Wanda:
@@ -46,16 +46,15 @@ class Wanda:
         """
         import torch
 
-        from pruners.gradients import outputs_of, undisturbed
+        from pruners.gradients import undisturbed
 
         owners = {name: _owners(view.model, name, weight) for name, weight in view.weights.items()}
-        squares: dict[str, Tensor] = {}
-        with undisturbed(view), torch.no_grad(), _watched(owners, view.weights, squares):
-            for _ in outputs_of(view):
-                pass
+        with undisturbed(view), torch.no_grad():
+            squares = _gathered(view, owners)
         scores = {}
         for name, weight in view.weights.items():
-            saliency = weight.detach().abs().double() * _seen(name, squares).sqrt()
+            met = _to_the_shape(_seen(name, squares).to(weight.device), owners[name][0])
+            saliency = weight.detach().abs().double() * met.sqrt()
             transposed = all(isinstance(module, torch.nn.Embedding) for module in owners[name])
             scores[name] = _places(saliency.T).T if transposed else _places(saliency)
             if name in view.masks:
@@ -81,16 +80,44 @@ def _owners(model: nn.Module, name: str, weight: Tensor) -> list[nn.Module]:
     return owners
 
 
+def _gathered(view: View, owners: Mapping[str, list[nn.Module]]) -> dict[str, Tensor]:
+    """By weight, the sum of the squares of what each of its entries multiplies, over all scoring batches; see
+    ``_squares`` for the shapes. Several processes share the batches out, and add up the same in the same order."""
+    import torch
+
+    from bench import ranks
+    from pruners.gradients import require_examples
+
+    names = list(owners)
+    met: list[tuple[str, Tensor]] = []
+
+    def of(batch: Batch) -> tuple[Tensor, ...]:
+        """Number of examples, and of each call in turn the weight's number and the squares."""
+        met.clear()
+        examples = len(view.forward(view.model, batch))
+        called = [names.index(name) for name, _ in met]
+        return torch.tensor([examples, *called]), *(seen for _, seen in met)
+
+    squares: dict[str, Tensor] = {}
+    examples = 0
+    with _watched(owners, view.weights, met):
+        for told, *found in ranks.spread(view.batches(), of):
+            count, *called = told.tolist()
+            examples += count
+            for name, seen in zip((names[number] for number in called), found, strict=True):
+                squares[name] = squares[name] + seen if name in squares else seen
+    require_examples(examples)
+    return squares
+
+
 @contextmanager
 def _watched(
-    owners: Mapping[str, list[nn.Module]], weights: Mapping[str, Tensor], squares: dict[str, Tensor]
+    owners: Mapping[str, list[nn.Module]], weights: Mapping[str, Tensor], met: list[tuple[str, Tensor]]
 ) -> Iterator[None]:
-    """While it lasts, ``squares`` gathers by weight the sum of the squares of what each of its entries multiplies, in a
-    shape that broadcasts to the weight's."""
+    """While it lasts, each call of an owner appends its weight's name and the squares of what its entries multiply."""
 
     def watch(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen = _squares(module, inputs[0], weights[name])
-        squares[name] = squares[name] + seen if name in squares else seen
+        met.append((name, _squares(module, inputs[0], weights[name])))
 
     hooks = [
         module.register_forward_pre_hook(partial(watch, name)) for name, modules in owners.items() for module in modules
@@ -103,6 +130,7 @@ def _watched(
 
 
 def _squares(module: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
+    """Of an embedding (tokens, 1), of a linear layer (features,), of a convolution a kernel for each group."""
     import torch
     from torch import nn
 
@@ -118,8 +146,17 @@ def _squares(module: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
     with torch.enable_grad():
         summed = module._conv_forward(inputs.double().square(), kernel, None).sum()
         (met,) = torch.autograd.grad(summed, kernel)
-    seen: Tensor = met.repeat_interleave(module.out_channels // module.groups, dim=0)
-    return seen
+    return met
+
+
+def _to_the_shape(met: Tensor, module: nn.Module) -> Tensor:
+    """The squares, in a shape that broadcasts to the weight's."""
+    from torch import nn
+
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.groups > 1:
+        repeated: Tensor = met.repeat_interleave(module.out_channels // module.groups, dim=0)
+        return repeated
+    return met
 
 
 def _seen(name: str, squares: Mapping[str, Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ PACKAGES = ("torch", "transformers", "numpy")
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a provenance that matters here, and what tells settings apart; no commit."""
-    known = ("dtype", "semantics", *MACHINE)
+    known = ("dtype", "processes", "semantics", *MACHINE)
     return {
         **{name: provenance[name] for name in known if name in provenance},
         "versions": {name: version for name, version in _versions(provenance).items() if name in PACKAGES},

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.ranks import bounds
 from tasks.ag_news.model import EmbeddingBagClassifier
 from tasks.ag_news.options import AgNewsOptions
 from tasks.tokenized import OWN, Tokenized, provider
@@ -43,6 +44,19 @@ class Bag:
             "tokens": torch.from_numpy(taken.tokens.astype(np.int64)),
             "offsets": torch.from_numpy(taken.offsets[:-1]),
         }
+
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """By texts, whose ids all stand in one row."""
+        offsets, tokens = batch["offsets"], batch["tokens"]
+        own = bounds(len(offsets), number, of)
+        ends = [*offsets.tolist(), len(tokens)]
+        first = ends[own.start]
+        part = {
+            "tokens": tokens[first : ends[own.stop]],
+            "offsets": offsets[own] - first,
+            "labels": batch["labels"][own],
+        }
+        return part, (own.stop - own.start) / len(offsets)
 
     def grouped(self, shuffled: Numbers, size: int, generator: np.random.Generator) -> Sequence[Numbers]:
         return [shuffled[place : place + size] for place in range(0, len(shuffled), size)]

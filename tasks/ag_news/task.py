@@ -145,20 +145,37 @@ class AgNews:
 
         return cross_entropy(outputs, batch["labels"])
 
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """By texts."""
+        from bench.ranks import part_of_rows
+
+        divide = getattr(self.classifier, "part", part_of_rows)
+        found: tuple[Batch, float] = divide(batch, number, of)
+        return found
+
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         import numpy as np
         import torch
         from torch.nn.functional import cross_entropy
 
+        from bench.ranks import conclude, spread
+
         device = next(model.parameters()).device
         n = len(self._articles[split])
         examples = {name: np.empty(n, dtype=np.float32) for name in ("accuracy", "loss")}
+        batches = self.classifier.evaluated(split)
+
+        def found(texts: Numbers) -> tuple[Tensor, Tensor]:
+            batch = {name: tensor.to(device) for name, tensor in self._batch(split, texts).items()}
+            logits = self.forward(model, batch).float()
+            right = (logits.argmax(1) == batch["labels"]).float()
+            return right, cross_entropy(logits, batch["labels"], reduction="none")
+
         with torch.no_grad():
-            for texts in self.classifier.evaluated(split):
-                batch = {name: tensor.to(device) for name, tensor in self._batch(split, texts).items()}
-                logits = self.forward(model, batch).float()
-                examples["accuracy"][texts] = (logits.argmax(1) == batch["labels"]).float().cpu().numpy()
-                examples["loss"][texts] = cross_entropy(logits, batch["labels"], reduction="none").cpu().numpy()
+            for texts, values in zip(batches, spread(batches, found), strict=True):
+                for name, of_texts in zip(examples, values, strict=True):
+                    examples[name][texts] = of_texts.cpu().numpy()
+        conclude()
         metrics = {name: float(values.mean(dtype=np.float64)) for name, values in examples.items()}
         return Evaluation(metrics=metrics, examples=examples, n=n, notes=self.classifier.facts())
 

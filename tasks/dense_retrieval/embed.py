@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.derived import arrays
 from bench.errors import CellError
+from bench.ranks import one_by_one
 from bench.state import live_tensors
 from tasks.dense_retrieval.inputs import SPECIAL, Inputs
 from tasks.dense_retrieval.model import Encoder
@@ -49,7 +50,11 @@ def _fused(body: Any) -> Iterator[None]:
         body.set_attn_implementation(ATTENTION)
 
 
-def embedded(encoder: Encoder, rows: TokenRows, tokens: Tokens) -> np.ndarray:
+Each = Callable[[Sequence[np.ndarray], Callable[[np.ndarray], Sequence[Tensor]]], Iterator[Sequence[Tensor]]]
+"""How work is carried out on batches: ``one_by_one``, or ``bench.ranks.spread`` where all processes embed at once."""
+
+
+def embedded(encoder: Encoder, rows: TokenRows, tokens: Tokens, each: Each = one_by_one) -> np.ndarray:
     """Vectors of all texts, float32 (texts, d), in their order. The encoder is in eval mode.
 
     Raises ``CellError`` where a vector is not finite.
@@ -57,15 +62,18 @@ def embedded(encoder: Encoder, rows: TokenRows, tokens: Tokens) -> np.ndarray:
     device = next(encoder.parameters()).device
     lengths = np.diff(rows.offsets) + SPECIAL
     order = np.argsort(-lengths, kind="stable")
-    found: list[np.ndarray] = []
+    batches: list[np.ndarray] = []
     first = 0
     while first < len(order):
-        chosen = order[first : first + max(1, TOKENS // int(lengths[order[first]]))]
+        batches.append(order[first : first + max(1, TOKENS // int(lengths[order[first]]))])
+        first += len(batches[-1])
+
+    def of(chosen: np.ndarray) -> tuple[Tensor]:
         batch = {name: tensor.to(device) for name, tensor in padded(rows.take(chosen), tokens).items()}
         with torch.no_grad(), _fused(encoder.body):
-            found.append(encoder(batch["ids"], batch["mask"]).float().cpu().numpy())
-        first += len(chosen)
-    vectors = np.concatenate(found)
+            return (encoder(batch["ids"], batch["mask"]).float().cpu(),)
+
+    vectors = np.concatenate([found.numpy() for (found,) in each(batches, of)])
     if not np.isfinite(vectors).all():
         raise CellError("a text's vector is not finite", mend="The model's weights or its training have diverged.")
     placed = np.empty_like(vectors)
@@ -94,9 +102,9 @@ def precision(encoder: nn.Module) -> str:
     return str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else "float32"
 
 
-def passages(encoder: Encoder, inputs: Inputs) -> np.ndarray:
+def passages(encoder: Encoder, inputs: Inputs, each: Each = one_by_one) -> np.ndarray:
     """Vectors of the passages, float32 (passages, d)."""
-    return embedded(encoder, inputs.passages, inputs.tokens)
+    return embedded(encoder, inputs.passages, inputs.tokens, each)
 
 
 def kept(encoder: Encoder, inputs: Inputs) -> np.ndarray:

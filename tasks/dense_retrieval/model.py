@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from bench.ranks import divided
 from tasks.encoders.model import mean_pooled
 
 SIDES = ("query", "passage")
@@ -47,9 +48,15 @@ def encoder(model: nn.Module, side: str) -> Encoder:
 
 
 def vectors(model: nn.Module, batch: Mapping[str, Tensor], side: str) -> Tensor:
-    """Vectors of the batch's queries or passages, (texts, d)."""
-    found: Tensor = encoder(model, side)(batch[f"{side}_ids"], batch[f"{side}_mask"])
-    return found
+    """Vectors of the batch's queries or passages, (texts, d). Processes that train together have the batch's queries
+    each for itself and the passages in common."""
+    ids, mask = batch[f"{side}_ids"], batch[f"{side}_mask"]
+
+    def of(rows: slice) -> Tensor:
+        found: Tensor = encoder(model, side)(ids[rows], mask[rows])
+        return found
+
+    return divided(of, len(ids)) if side == "passage" and "query_ids" in batch else of(slice(None))
 
 
 def scores(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

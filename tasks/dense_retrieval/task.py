@@ -212,6 +212,15 @@ class DenseRetrieval:
             return ranking_loss(outputs, batch, self.options.temperature, self.options.top)
         return contrastive_loss(outputs, batch, self.options.temperature)
 
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """By queries; each is compared with all passages of the batch, which ``forward`` has every process encode some
+        of."""
+        from bench.ranks import part_of_rows
+
+        shared = {name: tensor for name, tensor in batch.items() if name.startswith("passage_")}
+        own, weight = part_of_rows({name: batch[name] for name in batch.keys() - shared.keys()}, number, of)
+        return {**own, **shared}, weight
+
     def prunable(self, model: nn.Module) -> Sequence[str]:
         """Attention and feed-forward weights of the encoders that ``prune`` names."""
         from tasks.encoders import model as encoders
@@ -250,29 +259,35 @@ class DenseRetrieval:
 
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         """Encodes passages and test queries, and searches each index; the leading search leaves a run file."""
+        from bench.ranks import conclude
         from tasks.dense_retrieval.evaluation import evaluation
+        from tasks.dense_retrieval.quantised import Quantised
 
         self._check(split)
-        found = evaluation(self._indexes(model), self._asked(model), self._corpus, self.options, self.name)
+        asked = self._asked(model)
+        vectors = None if isinstance(model, Quantised) else self._vectors(model)
+        conclude()
+        found = evaluation(self._indexes(model, vectors), asked, self._corpus, self.options, self.name)
         notes: dict[str, Any] = {**found.notes, "at_full_length": self.inputs.at_full_length}
         if self.options.index == JPQ:
             notes["quantised"] = _compression(model, found.notes["index"]["JPQ"]["bytes"])
         return replace(found, notes=notes)
 
     def _asked(self, model: nn.Module) -> np.ndarray:
+        from bench.ranks import spread
         from tasks.dense_retrieval.embed import embedded
         from tasks.dense_retrieval.model import encoder
 
-        return embedded(encoder(model, "query"), self.inputs.test, self.inputs.tokens)
+        return embedded(encoder(model, "query"), self.inputs.test, self.inputs.tokens, spread)
 
-    def _indexes(self, model: nn.Module) -> dict[str, Any]:
-        """By name, the leading one first."""
+    def _indexes(self, model: nn.Module, vectors: np.ndarray | None = None) -> dict[str, Any]:
+        """By name, the leading one first; of the passages' ``vectors`` where they are known."""
         from tasks.dense_retrieval import indexes
         from tasks.dense_retrieval.quantised import Quantised
 
         if isinstance(model, Quantised):
             return {"JPQ": indexes.of_codes(model.as_codes())}
-        chosen, vectors = self.options, self._vectors(model)
+        chosen, vectors = self.options, self._vectors(model) if vectors is None else vectors
         return {
             "exhaustive": indexes.flat(vectors),
             "HNSW": indexes.hnsw(vectors, chosen.hnsw_links, chosen.hnsw_search),
@@ -282,6 +297,7 @@ class DenseRetrieval:
     def _vectors(self, model: nn.Module) -> np.ndarray:
         """The passages' vectors, float32 (passages, d). They are kept while the passage encoder stays as it is (another
         measurement of the same model, or a query encoder pruned alone)."""
+        from bench.ranks import spread
         from tasks.dense_retrieval import embed
         from tasks.dense_retrieval.model import encoder
 
@@ -292,7 +308,8 @@ class DenseRetrieval:
         key = f"{weights} {precision}"
         if self._recent is None or self._recent[0] != key:
             untrained = precision == "float32" and weights == self._untrained
-            vectors = embed.kept(side, self.inputs) if untrained else embed.passages(side, self.inputs)
+            # What may lie in the cache of one machine and not of another is no work to share.
+            vectors = embed.kept(side, self.inputs) if untrained else embed.passages(side, self.inputs, spread)
             self._recent = (key, vectors)
         return self._recent[1]
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bench.ranks import conclude, spread
 from tasks.base import Evaluation
 
 if TYPE_CHECKING:
     from tasks.base import Batch
 
 SEVERAL = 5
+T = TypeVar("T")
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -23,16 +25,20 @@ def loss(logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(_precise(logits), labels)
 
 
-def evaluate(model: nn.Module, batches: Iterable[Batch], forward: Callable[[nn.Module, Batch], Tensor]) -> Evaluation:
-    """Top-1 and top-5 accuracy and cross entropy over ``batches``, an example at a time."""
+def evaluate(
+    model: nn.Module, places: Iterable[T], batch: Callable[[T], Batch], forward: Callable[[nn.Module, Batch], Tensor]
+) -> Evaluation:
+    """Top-1 and top-5 accuracy and cross entropy over the ``batch`` at each of ``places``, an example at a time."""
     device = next(model.parameters()).device
-    ranks, losses = [], []
+
+    def found_at(place: T) -> tuple[Tensor, Tensor]:
+        made = {name: tensor.to(device) for name, tensor in batch(place).items()}
+        logits = _precise(forward(model, made))
+        return rank(logits, made["labels"]), cross_entropy(logits, made["labels"], reduction="none")
+
     with torch.no_grad():
-        for made in batches:
-            batch = {name: tensor.to(device) for name, tensor in made.items()}
-            logits = _precise(forward(model, batch))
-            ranks.append(rank(logits, batch["labels"]))
-            losses.append(cross_entropy(logits, batch["labels"], reduction="none"))
+        ranks, losses = zip(*spread(places, found_at), strict=True)
+    conclude()
     place = torch.cat(ranks)
     found = {"top-1": place == 0, "top-5": place < SEVERAL, "loss": torch.cat(losses)}
     examples = {name: values.float().cpu().numpy() for name, values in found.items()}

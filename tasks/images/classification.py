@@ -54,7 +54,10 @@ class Classification(ABC):
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         from tasks.images.accuracy import evaluate
 
-        return evaluate(model, self._pictures[split].in_order(self.evaluation_batch), self.forward)
+        pictures, size = self._pictures[split], self.evaluation_batch
+        return evaluate(
+            model, range(0, len(pictures), size), lambda first: pictures.rows(first, first + size), self.forward
+        )
 
     def example(self) -> Batch:
         return self._pictures["test"].rows(0, 1)

@@ -182,8 +182,6 @@ class MsMarcoDsi:
 
     def batches(self, split: str, *, seed: int, size: int, start: int = 0) -> Iterator[Batch]:
         """``train``: endless; ``test``: the dev queries in order, each with its most relevant passage as label."""
-        import numpy as np
-
         from tasks.msmarco_dsi import examples, text
 
         tokens = self._tokens
@@ -192,10 +190,22 @@ class MsMarcoDsi:
                 drawn, documents = examples.draw(tokens.pool, self._mixture, seed=seed, number=number, size=size)
                 yield self._batch(text.expand(drawn, tokens.pieces), documents)
         self._check(split)
-        best = np.asarray([max(grades, key=lambda one: (grades[one], -one)) for grades in self._corpus.dev_grades])
-        for first in range(start * size, len(best), size):
-            rows = np.arange(first, min(first + size, len(best)))
-            yield self._batch(tokens.dev.take(rows), best[rows])
+        for first in range(start * size, len(self._best), size):
+            yield self._asked(first, size)
+
+    @cached_property
+    def _best(self) -> np.ndarray:
+        """The most relevant passage of each dev query."""
+        import numpy as np
+
+        return np.asarray([max(grades, key=lambda one: (grades[one], -one)) for grades in self._corpus.dev_grades])
+
+    def _asked(self, first: int, size: int) -> Batch:
+        """The dev queries from number ``first``."""
+        import numpy as np
+
+        rows = np.arange(first, min(first + size, len(self._best)))
+        return self._batch(self._tokens.dev.take(rows), self._best[rows])
 
     def _check(self, split: str) -> None:
         if split != "test":
@@ -229,22 +239,36 @@ class MsMarcoDsi:
 
         return cross_entropy(outputs.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED)
 
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """By examples, each of which weighs as much as its docid is long."""
+        from bench.ranks import part_of_rows
+
+        part, _ = part_of_rows(batch, number, of)
+        own, whole = (int((labels != IGNORED).sum()) for labels in (part["labels"], batch["labels"]))
+        return part, own / whole
+
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         """Ranks the indexed passages for each dev query; metrics by ir-measures on the run that is left behind."""
+        import torch
+
+        from bench.ranks import conclude, spread
         from tasks import ranking
         from tasks.msmarco_dsi import evaluation
 
+        def ranked(first: int) -> tuple[Tensor, ...]:
+            found = self._rank(model, self._asked(first, EVALUATION_BATCH))
+            return tuple(torch.from_numpy(array) for array in (found.documents, found.scores, found.ties))
+
         self._check(split)
-        found = ranking.joined([self._rank(model, batch) for batch in self._test_batches()])
+        parts = spread(range(0, len(self._best), EVALUATION_BATCH), ranked)
+        found = ranking.joined([ranking.Ranking(*(tensor.numpy() for tensor in part)) for part in parts])
+        conclude()
         facts = evaluation.facts(self._corpus, self._trained, self._tokens, self.options)
         return evaluation.evaluation(found, self._corpus, self._names, self.name, facts)
 
     @property
     def _names(self) -> list[str]:
         return [metric.name for metric in self.metrics]
-
-    def _test_batches(self) -> Iterator[Batch]:
-        return self.batches("test", seed=0, size=EVALUATION_BATCH)
 
     def _rank(self, model: nn.Module, batch: Batch) -> Ranking:
         from tasks import ranking

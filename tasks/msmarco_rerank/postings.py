@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bench.ranks import spread
 from tasks.msmarco_rerank.conformer_kernel import ConformerKernel
 from tasks.msmarco_rerank.scoring import buckets
 from tasks.msmarco_rerank.text import UNKNOWN_ID, padded
@@ -39,25 +39,22 @@ def terms(queries: TokenRows) -> Terms:
     return Terms(ids, scipy.sparse.csr_matrix((ones, (owners[known], columns)), shape=shape))
 
 
-def posting_lists(
-    model: ConformerKernel, asked: np.ndarray, passages: TokenRows, limit: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Scores of terms for passages, some passages at a time: their rows (n,), and float32 (terms, n).
+@torch.no_grad()
+def postings(model: ConformerKernel, asked: np.ndarray, passages: TokenRows, limit: int) -> np.ndarray:
+    """Scores of terms for some passages, float32 (terms, n): their part of the posting list of each term.
 
-    Together they are the posting list of each term. ``limit``: terms of a passage at most.
+    ``limit``: terms of a passage at most.
     """
     device = next(model.parameters()).device
     chosen = torch.from_numpy(asked)[None].to(device)
-    lengths = np.minimum(np.diff(passages.offsets), limit)
-    with torch.no_grad():
-        for rows in buckets(lengths):
-            encoded = model.encode(torch.from_numpy(padded(passages.take(rows), limit)).to(device))
-            at_once = max(1, CELLS // encoded.ids.numel())
-            parts = [
-                model.term_scores(part, encoded).expand(len(rows), part.shape[1])
-                for part in torch.split(chosen, at_once, 1)
-            ]
-            yield rows, torch.cat(parts, dim=1).T.float().cpu().numpy()
+    encoded = model.encode(torch.from_numpy(padded(passages, limit)).to(device))
+    at_once = max(1, CELLS // encoded.ids.numel())
+    parts = [
+        model.term_scores(part, encoded).expand(len(passages), part.shape[1])
+        for part in torch.split(chosen, at_once, 1)
+    ]
+    scores: np.ndarray = torch.cat(parts, dim=1).T.float().cpu().numpy()
+    return scores
 
 
 def retrieve(model: nn.Module, queries: TokenRows, passages: TokenRows, first: int | None, limit: int) -> np.ndarray:
@@ -66,7 +63,11 @@ def retrieve(model: nn.Module, queries: TokenRows, passages: TokenRows, first: i
     wanted = queries if first is None else queries.take(np.arange(min(first, len(queries))))
     held = terms(wanted)
     found = np.zeros((len(wanted), len(passages)), dtype=np.float32)
-    if len(held.ids):
-        for rows, scores in posting_lists(model, held.ids, passages, limit):
-            found[:, rows] = held.counts @ scores
+    batches = list(buckets(np.minimum(np.diff(passages.offsets), limit))) if len(held.ids) else []
+
+    def of(rows: np.ndarray) -> tuple[Tensor]:
+        return (torch.from_numpy(held.counts @ postings(model, held.ids, passages.take(rows), limit)),)
+
+    for rows, (scores,) in zip(batches, spread(batches, of), strict=True):
+        found[:, rows] = scores.numpy()
     return found

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.ranks import spread
 from tasks.msmarco_rerank.text import Form
 from tasks.text import TokenRows
 
@@ -31,11 +32,15 @@ def scores(
     found = np.zeros(len(pairs), dtype=np.float32)
     asked, answers = queries.take(pairs[:, 0]), passages.take(pairs[:, 1])
     lengths = form.lengths(asked, answers, limit)
+    batches = list(buckets(lengths))
+
+    def of(chosen: np.ndarray) -> tuple[Tensor]:
+        made = form.matrices(asked.take(chosen), answers.take(chosen), limit)
+        return (forward({name: torch.from_numpy(matrix).to(device) for name, matrix in made.items()}).float(),)
+
     with torch.no_grad():
-        for chosen in buckets(lengths):
-            made = form.matrices(asked.take(chosen), answers.take(chosen), limit)
-            batch = {name: torch.from_numpy(matrix).to(device) for name, matrix in made.items()}
-            found[chosen] = forward(batch).float().cpu().numpy()
+        for chosen, (scored,) in zip(batches, spread(batches, of), strict=True):
+            found[chosen] = scored.cpu().numpy()
     return found
 
 

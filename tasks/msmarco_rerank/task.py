@@ -226,6 +226,7 @@ class MsMarcoRerank:
 
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         """Ranks each set's candidates, or all passages; metrics by ir-measures on the runs that are left behind."""
+        from bench.ranks import conclude
         from tasks.msmarco_rerank import evaluation
 
         self._check(split)
@@ -234,6 +235,7 @@ class MsMarcoRerank:
             judged.name: self._reranked(model, judged) if rerank else self._retrieved(model, judged)
             for judged in self._corpus.judged
         }
+        conclude()
         return evaluation.evaluation(self._corpus, ranked, self._candidates if rerank else {}, self.name)
 
     def _reranked(self, model: nn.Module, judged: Judged) -> Ranking:

@@ -152,14 +152,25 @@ class Multi30k:
             label_smoothing=self.options.label_smoothing,
         )
 
+    def part(self, batch: Batch, number: int, of: int) -> tuple[Batch, float]:
+        """By sentences, each of which weighs as much as it is long."""
+        from bench.ranks import part_of_rows
+        from tasks.multi30k.batches import IGNORED
+
+        part, _ = part_of_rows(batch, number, of)
+        own, whole = (int((labels != IGNORED).sum()) for labels in (part["labels"], batch["labels"]))
+        return part, own / whole
+
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         """Translates the split. ``loss`` is the mean over its target tokens, without smoothing."""
+        from bench.ranks import conclude
         from tasks.multi30k.scores import measure, table
 
         self._check(split)
         pairs = self._pairs[split]
         losses, tokens = self._losses(model, split)
         outputs = self._translations(model, split)
+        conclude()
         metrics, values = measure(outputs, pairs.target)
         return Evaluation(
             metrics={**metrics, "loss": float(losses.sum() / tokens.sum())},
@@ -181,29 +192,34 @@ class Multi30k:
         import torch
         from torch.nn.functional import cross_entropy
 
+        from bench.ranks import spread
         from tasks.multi30k.batches import IGNORED
 
         device = next(model.parameters()).device
-        losses, tokens = [], []
+        pairs = np.arange(len(self._pairs[split]))
+
+        def found(numbers: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            batch = {name: tensor.to(device) for name, tensor in self._route.batch(split, numbers).items()}
+            logits = self.forward(model, batch).float().transpose(1, 2)
+            losses = cross_entropy(logits, batch["labels"], ignore_index=IGNORED, reduction="none")
+            return losses.sum(1).double(), (batch["labels"] != IGNORED).sum(1)
+
         with torch.no_grad():
-            for made in self.batches(split, seed=0, size=EVALUATION_BATCH):
-                batch = {name: tensor.to(device) for name, tensor in made.items()}
-                logits = self.forward(model, batch).float().transpose(1, 2)
-                found = cross_entropy(logits, batch["labels"], ignore_index=IGNORED, reduction="none")
-                losses.append(found.sum(1).double().cpu().numpy())
-                tokens.append((batch["labels"] != IGNORED).sum(1).cpu().numpy())
-        return np.concatenate(losses), np.concatenate(tokens)
+            losses, tokens = zip(*spread(_in_batches(pairs), found), strict=True)
+        return torch.cat(losses).cpu().numpy(), torch.cat(tokens).cpu().numpy()
 
     def _translations(self, model: nn.Module, split: str) -> list[str]:
         """In the order of the file; sentences of similar length are translated together."""
         import numpy as np
 
+        from bench.ranks import as_tensor, as_texts, spread
+
         lengths = np.diff(self._route.rows[split][0].offsets)
-        order = np.argsort(lengths, kind="stable")
-        found = [""] * len(order)
-        for place in range(0, len(order), EVALUATION_BATCH):
-            numbers = order[place : place + EVALUATION_BATCH]
-            for number, text in zip(numbers.tolist(), self._route.translate(model, split, numbers), strict=True):
+        batches = _in_batches(np.argsort(lengths, kind="stable"))
+        translated = spread(batches, lambda numbers: (as_tensor(self._route.translate(model, split, numbers)),))
+        found = [""] * len(lengths)
+        for numbers, (texts,) in zip(batches, translated, strict=True):
+            for number, text in zip(numbers.tolist(), as_texts(texts), strict=True):
                 found[number] = text
         return found
 
@@ -233,3 +249,7 @@ class Multi30k:
 
     def references(self) -> Sequence[Reference]:
         return ()
+
+
+def _in_batches(numbers: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    return [numbers[place : place + EVALUATION_BATCH] for place in range(0, len(numbers), EVALUATION_BATCH)]

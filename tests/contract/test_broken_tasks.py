@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.checks import check_task
 from bench.data import DataIdentity
+from bench.ranks import part_of_rows
 from tasks.base import Evaluation, Preset, Task
 from tests.contract.sound_task import TRAIN, Options, Sound
 
@@ -152,6 +153,18 @@ class Bags(Sound):
         return ("0.weight", "1.weight")
 
 
+class Unweighted(Sound):
+    def part(self, batch: Mapping[str, Tensor], number: int, of: int) -> tuple[Mapping[str, Tensor], float]:
+        return part_of_rows(batch, number, of)[0], 1.0
+
+
+class Lopsided(Sound):
+    """Parts of two, two and one row count alike."""
+
+    def part(self, batch: Mapping[str, Tensor], number: int, of: int) -> tuple[Mapping[str, Tensor], float]:
+        return part_of_rows(batch, number, of)[0], 1 / of
+
+
 class Evaluating(Sound):
     def evaluate(self, model: nn.Module, split: str) -> Evaluation:
         return self.changed(super().evaluate(model, split), model)
@@ -225,6 +238,8 @@ BROKEN = {
     ByExample: "it has shape (4,), where one number belongs",
     Detached: "it has no gradient",
     Bags: "it has no second derivative: ",
+    Unweighted: "the weights of the parts sum to 3.0, where 1 belongs",
+    Lopsided: "a batch's loss is ",
     Wavering: "accuracy is ",
     Unmeasured: "it does not measure ['accuracy']",
     NaN: "accuracy is nan at the initial weights",

@@ -43,7 +43,7 @@ def test_they_are_listed_with_their_distribution(plug_ins: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "checks"), [("pruner", "lamp", 16), ("pruner", "lamp-tickets", 15), ("task", "spirals", 13)]
+    ("kind", "name", "checks"), [("pruner", "lamp", 16), ("pruner", "lamp-tickets", 15), ("task", "spirals", 14)]
 )
 def test_they_pass_the_contract(kind: str, name: str, checks: int, plug_ins: Path, capsys) -> None:
     code, out, err = run(capsys, "check", kind, name)

@@ -15,7 +15,7 @@ def test_metrics_are_those_of_torchmetrics_and_the_means_of_the_examples() -> No
     torch.manual_seed(0)
     logits, labels = torch.randn(700, 10), torch.randint(10, (700,))
     batches = [{"images": logits[i : i + 300], "labels": labels[i : i + 300]} for i in range(0, 700, 300)]
-    found = evaluate(nn.Linear(1, 1), batches, lambda model, batch: batch["images"])
+    found = evaluate(nn.Linear(1, 1), batches, lambda batch: batch, lambda model, batch: batch["images"])
     for name, k in (("top-1", 1), ("top-5", 5)):
         wanted = MulticlassAccuracy(num_classes=10, average="micro", top_k=k)(logits, labels).item()
         assert found.metrics[name] == pytest.approx(wanted)
