@@ -65,15 +65,25 @@ class Commands:
         if isinstance(flags, BenchError):
             raise flags
         target = {} if record.pruner == DENSE or record.iteration is not None else {"--grid": record.target_sparsity}
-        return shlex.join(["bench", "run", *flags, *_words(target), "--seeds", str(record.seed)])
+        return shlex.join([*_program(record), "run", *flags, *_words(target), "--seeds", str(record.seed)])
 
 
 def _likeness(record: Record) -> str:
     """The same for records whose commands differ in target and seed alone."""
     said = [record.task, record.task_version, record.preset, record.model, record.options, record.data.get("kind"),
             record.pruner, record.when, record.allocation, record.structure, record.variant, record.iteration is None,
-            *(record.provenance.get(name) for name in ("dtype", "device", "threads"))]  # fmt: skip
+            *(record.provenance.get(name) for name in ("dtype", "device", "threads", "processes"))]  # fmt: skip
     return json.dumps(said, sort_keys=True) + _OF_TARGET.sub("", json.dumps(record.path, sort_keys=True))
+
+
+def _program(record: Record) -> list[str]:
+    """What starts ``bench``: a launcher, where several processes computed the cell together."""
+    processes = _processes(record)
+    return ["bench"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", "bench"]
+
+
+def _processes(record: Record) -> int:
+    return int(record.provenance.get("processes", 1))
 
 
 def _flags(record: Record) -> list[str]:
@@ -249,6 +259,7 @@ def _check_key(record: Record, path: Path) -> None:
         "model": record.model,
         "seed": record.seed,
         "dtype": record.provenance.get("dtype", "float32"),
+        **({"processes": _processes(record)} if _processes(record) > 1 else {}),
     }
     from_checkpoint = hasattr(kind, "checkpoint") or hasattr(kind, "other_checkpoints")
     if keys(root_key(identity), path)[-1] != record.key and not from_checkpoint:

@@ -85,7 +85,7 @@ def test_they_are_listed_with_their_distribution(installed: Path, tmp_path: Path
 def test_check_passes_what_is_sound_and_names_what_is_not(installed: Path, tmp_path: Path) -> None:
     task = bench("check", "task", "toy", plug_ins=installed, cwd=tmp_path)
     assert (task.returncode, task.stderr) == (0, "")
-    assert len(task.stdout.splitlines()) == 13
+    assert len(task.stdout.splitlines()) == 14
     broken = bench("check", "pruner", "toy-broken", plug_ins=installed, cwd=tmp_path)
     assert broken.returncode == 1
     assert "scores of 'conv.weight' are NaN or infinite" in broken.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bench.cli import main
 from bench.execution import default_threads
 from bench.grid import Request
 from bench.plan import make
+from bench.reproduce import command
 from bench.store import Store
 from tests.ranks.launching import PATIENCE, ROOT, Said, ended, started, surroundings
 
@@ -114,6 +116,16 @@ def test_a_cell_of_two_processes_is_exported_by_two(unbroken: Path, tmp_path: Pa
     first, second = ended(started(["-m", "bench", *asked]))
     assert (first.code, second) == (0, Said(0, "", "")), first.err
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_the_command_of_a_cell_of_two_processes_starts_two(unbroken: Path, rank, capsys) -> None:
+    found = [one for one in Store(unbroken).records() if one.pruner == "snip"]
+    line = command(found[0])
+    words = shlex.split(line)
+    assert words[:5] == ["torchrun", "--nproc-per-node", "2", "-m", "bench"]
+    rank(0)
+    assert main(["plan", *words[6:], "--json"]) == 0
+    assert found[0].key in json.loads(capsys.readouterr().out)["keys"]
 
 
 def test_processes_that_see_other_data_are_told_so_once(tmp_path: Path) -> None:
