@@ -198,6 +198,8 @@ def registry_roots() -> tuple[str, ...]:
     return ("bench.", "tasks.", "pruners.", "reports.")
 
 
+OF_OTHER_TOOLS = {"--no-deps", "--num_machines", "--num_processes", "--nnodes", "--cpu"}
+"""Flags of pip and of the launchers of several processes that the text speaks of."""
 SPANS = [(page.name, line, span) for page in PAGES for line, span in spans(page)]
 
 
