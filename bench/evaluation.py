@@ -17,14 +17,14 @@ from torch import Tensor
 
 from bench import ranks
 from bench.errors import CellError
-from bench.masks import digest, kept, verify
+from bench.masks.exact import digest, kept, verify
+from bench.masks.structures import facts, offered, slack
 from bench.measure.flops import effective_flops
 from bench.measure.size import compressed_bytes, dense_bytes
 from bench.provenance import provenance
 from bench.record import Layer, Record
 from bench.state import State, live_tensors, restore
 from bench.steps import AdaptiveCut, Cut, Evaluate, describe, excluded, stretches
-from bench.structures import facts, offered, slack
 from bench.train import to_device
 from bench.tree import Cell
 from bench.workbench import Workbench

@@ -5,7 +5,7 @@
     tokenizer.json, ...      the checkpoint's tokenizer, as its library reads it, where the cell began with a checkpoint
     masks.safetensors        one bit a weight, most significant first; the shapes stand in the metadata
     compressed.safetensors   the compressed form (``bench.measure.size``): its size is the record's ``compressed_bytes``
-    compact.safetensors      where units were removed: the smaller model (``bench.compact.load``)
+    compact.safetensors      where units were removed: the smaller model (``bench.masks.compact.load``)
     record.json              the cell's record
 
 The weights of a finished cell are not kept: they are computed again from the nearest stored state, and the masks'
@@ -28,19 +28,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bench import compact, ranks
+from bench import ranks
 from bench.errors import BenchError, StoreError, UsageError
 from bench.executors.base import Listener
 from bench.executors.segments import divide
 from bench.executors.walk import Walk
-from bench.masks import digest
+from bench.masks import compact
+from bench.masks.exact import digest
+from bench.masks.structures import couplings
+from bench.masks.units import kept_units
 from bench.measure.size import pack, unpack
 from bench.rebuild import plan_of
 from bench.record import Record, dumps, loads
 from bench.state import State, live_tensors, own_memory, restore
 from bench.store import Store
-from bench.structures import couplings
-from bench.units import kept_units
 
 if TYPE_CHECKING:
     from bench.tree import Plan

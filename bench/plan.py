@@ -12,6 +12,7 @@ from bench import registry
 from bench.data import Memory, find, source
 from bench.errors import UsageError
 from bench.grid import DTYPES, Request
+from bench.masks.structures import check_target, check_task
 from bench.record import DENSE
 from bench.settings import changed, override
 from bench.sources import offers
@@ -23,7 +24,6 @@ from bench.steps import (
     keys,
     root_key,
 )
-from bench.structures import check_target, check_task
 from bench.tree import Cell, OpenTask, Plan, of_cells
 from pruners.base import Budget, Pruner
 from tasks.base import Preset, Task

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bench import ranks, registry
 from bench.errors import Interrupted
-from bench.masks import cut
+from bench.masks.exact import cut
+from bench.masks.scoring import score
 from bench.memory import given_back
-from bench.scoring import score
 from bench.state import Position, State, capture, masked, restore
 from bench.steps import AdaptiveCut, Cut, Init, Rewind, Score, Train, excluded
 from bench.train import train

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.errors import UsageError
+from bench.masks.structures import bind, check_shapes, offered
 from bench.measure.flops import DenseFlops, dense_flops
 from bench.registry import suggestion
 from bench.state import State, capture, load, save
 from bench.steps import Score, excluded
 from bench.store import Store
 from bench.streams import derive
-from bench.structures import bind, check_shapes, offered
 from bench.train import Environment, to_device
 from bench.tree import Cell, Node, OpenTask
 from pruners.base import Structure, View

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bench.counts import apportion
+from bench.masks.counts import apportion
 from pruners.base import Pool
 
 Shapes = Mapping[str, Sequence[int]]

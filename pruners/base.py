@@ -76,7 +76,7 @@ class Allocation(Protocol):
 
 
 class Structure(Protocol):
-    """What is cut: single weights, N:M groups, rows. What one may offer beyond this stands in ``bench.structures``."""
+    """What is cut: single weights, N:M groups, rows. What one may offer beyond this: ``bench.masks.structures``."""
 
     def __call__(self, scores: Scores, pools: Sequence[Pool]) -> dict[str, Tensor]:
         """Boolean masks that keep the best-scored weights of each pool, ties broken by position."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bench.counts import kept
-from bench.selection import select
+from bench.masks.counts import kept
+from bench.masks.selection import select
 from pruners.recipes import cubic
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from bench.couplings import Coupling, Shapes, remaining, unit_size
 from bench.errors import CellError, UsageError
+from bench.masks.couplings import Coupling, Shapes, remaining, unit_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ def weights(scores: Scores, pools: Sequence[Pool]) -> dict[str, Tensor]:
 
     Equal scores stay by position: the earlier layer of the pool, then the smaller flat (row-major) index.
     """
-    from bench.masks import best
+    from bench.masks.exact import best
 
     return best(scores, pools)
 
@@ -66,8 +66,8 @@ class NM:
 
     def __call__(self, scores: Scores, pools: Sequence[Pool]) -> dict[str, Tensor]:
         """Masks with n or more of each group. Raises ``CellError`` where the budget is for fewer."""
-        from bench.groups import group_best
-        from bench.selection import select
+        from bench.masks.groups import group_best
+        from bench.masks.selection import select
 
         self.check({name: tuple(values.shape) for name, values in scores.items()}, 0)
         protected = {name: group_best(values, self.n, self.m) for name, values in scores.items()}
@@ -86,7 +86,7 @@ class NM:
 
 @dataclass(frozen=True)
 class Units:
-    """Whole units, which the saved model does without: the rule stands in ``bench.units``.
+    """Whole units, which the saved model does without: the rule stands in ``bench.masks.units``.
 
     What counts as prunable are the weights that make or read such units: the others cannot go.
     """
@@ -128,20 +128,20 @@ class Units:
 
     def __call__(self, scores: Scores, pools: Sequence[Pool]) -> dict[str, Tensor]:
         """Masks of the scored weights, and of the biases and norms that go with their units."""
-        from bench.units import choose, masks
+        from bench.masks.units import choose, masks
 
         if not self.couplings:
             raise CellError(
                 f"the structure {self.kind!r} was not told which units the model has",
                 where="structure",
-                mend="Bind it to the model first (bench.structures.bind).",
+                mend="Bind it to the model first (bench.masks.structures.bind).",
             )
         kept = choose(scores, pools, self.couplings)
         return masks(kept, self.couplings, self.parameters, next(iter(scores.values())).device)
 
     def kept(self, masks: Mapping[str, Tensor]) -> dict[str, str]:
         """``12 of 16`` by coupling: what ``masks`` leave of each."""
-        from bench.units import kept_units
+        from bench.masks.units import kept_units
 
         return {
             name: f"{int(units.sum())} of {len(units)}" for name, units in kept_units(masks, self.couplings).items()

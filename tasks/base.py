@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from bench.checkpoints import Checkpoint
-from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
+from bench.masks.couplings import Coupling
 from bench.sources import DataSet
 from bench.steps import Schedule
 

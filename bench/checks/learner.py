@@ -13,8 +13,8 @@ from torch import Tensor
 from bench import registry
 from bench.checks.finding import Finding, examine, require
 from bench.checks.toys import TOYS, Toy, view_of
-from bench.counts import kept
-from bench.masks import count, cut
+from bench.masks.counts import kept
+from bench.masks.exact import count, cut
 from bench.steps import Path, Train
 from pruners.base import Learning, View
 

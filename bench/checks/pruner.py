@@ -16,10 +16,10 @@ from bench.checks.learner import check_learner
 from bench.checks.model import require_unchanged, snapshot
 from bench.checks.rule import check_rule
 from bench.checks.toys import TOYS, Toy, view_of
-from bench.counts import kept
 from bench.errors import CellError
-from bench.masks import count, cut
-from bench.scoring import score
+from bench.masks.counts import kept
+from bench.masks.exact import count, cut
+from bench.masks.scoring import score
 from bench.steps import Cut, Evaluate, Init, Path, Schedule, Score, Train, canonical, describe, keys
 from pruners.base import Budget, Criterion, Pruner, one_shot_with
 

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench import compact
+from bench.masks import compact
+from bench.masks.structures import couplings
+from bench.masks.units import kept_units
 from bench.provenance import device_name
-from bench.structures import couplings
-from bench.units import kept_units
 
 if TYPE_CHECKING:
     from tasks.base import Batch, Task

@@ -134,7 +134,7 @@ def _feed_ones(model: nn.Module, pruned: list[Tensor]) -> None:
 def _flow(twin: _Twin, view: View) -> dict[str, Tensor]:
     import torch
 
-    from bench.masks import apply_
+    from bench.masks.exact import apply_
 
     apply_(twin.weights, view.masks)
     twin.reached.clear()

@@ -9,8 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bench.checkpoints import Checkpoint, resolve
-from bench.couplings import Coupling
 from bench.data import SAMPLE, DataIdentity, Files
+from bench.masks.couplings import Coupling
 from bench.sources import DataSet
 from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
 from tasks.ag_news.reader import CLASSES, Articles, read_articles

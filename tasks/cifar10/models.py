@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.couplings import Coupling
+from bench.masks.couplings import Coupling
 from tasks.images.decoded import CLASSES
 from tasks.images.units import rows
 

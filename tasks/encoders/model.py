@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTraine
 from transformers.models.bert.modeling_bert import BertLayer
 
 from bench.checkpoints import Checkpoint, loaded
-from bench.couplings import Coupling, Slice
 from bench.errors import UsageError
+from bench.masks.couplings import Coupling, Slice
 
 ATTENTION = "eager"
 """The fused kernels have no second derivative on the CPU, and GraSP needs one."""

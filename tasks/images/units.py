@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.couplings import Coupling, Slice
+from bench.masks.couplings import Coupling, Slice
 
 
 def rows(layer: str, units: int, reader: str, *, norm: str | None = None, places: int = 1) -> Coupling:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from bench.couplings import Coupling
+from bench.masks.couplings import Coupling
 from tasks.images.decoded import CLASSES
 from tasks.images.units import rows
 

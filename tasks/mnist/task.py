@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
+from bench.masks.couplings import Coupling
 from bench.sources import DataSet
 from bench.steps import Schedule
 from tasks.base import Metric, Preset

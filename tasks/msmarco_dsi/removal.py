@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Attention, T5DenseActDense, T5DenseGatedActDense
 
-from bench.couplings import Coupling, Slice
+from bench.masks.couplings import Coupling, Slice
 
 
 def couplings(model: nn.Module) -> Iterator[Coupling]:

@@ -8,9 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.checkpoints import Checkpoint, resolve
-from bench.couplings import Coupling
 from bench.data import DataIdentity, Files
 from bench.errors import UsageError
+from bench.masks.couplings import Coupling
 from bench.registry import suggestion
 from bench.sources import DataSet
 from tasks.base import Evaluation, Metric, Preset, Reference

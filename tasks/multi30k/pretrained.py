@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from bench import derived
 from bench.checkpoints import Checkpoint, loaded
-from bench.couplings import Coupling
 from bench.errors import UsageError
+from bench.masks.couplings import Coupling
 from tasks.multi30k.batches import IGNORED, Ids
 from tasks.multi30k.options import Multi30kOptions
 from tasks.multi30k.reader import SPLITS, Pairs

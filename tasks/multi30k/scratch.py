@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.couplings import Coupling, Slice
+from bench.masks.couplings import Coupling, Slice
 from tasks.multi30k import batches
 from tasks.multi30k.attention import Attention
 from tasks.multi30k.corpus import Corpus, cut

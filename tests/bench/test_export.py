@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from toy_plugin import Options, Toy
 
 import bench
-from bench import cli, compact
+from bench import cli
 from bench.api import Silent
 from bench.data import Memory
 from bench.errors import DataError, StoreError, UsageError
 from bench.export import export, load, load_masks
-from bench.masks import digest
+from bench.masks import compact
+from bench.masks.exact import digest
 from bench.measure.size import unpack
 from bench.record import loads
 from bench.store import Store

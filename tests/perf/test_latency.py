@@ -7,9 +7,9 @@ import torch
 from toy_plugin import Options, Toy
 
 from bench.data import Memory
-from bench.masks import apply_, cut
+from bench.masks.exact import apply_, cut
+from bench.masks.structures import bind
 from bench.measure.latency import measure, semi_structured
-from bench.structures import bind
 from pruners.allocation import uniform
 from pruners.structure import NM, heads, rows, weights
 from tasks.msmarco_dsi import MsMarcoDsi

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.counts import kept
-from bench.masks import cut
-from bench.scoring import score
-from bench.selection import thresholds
+from bench.masks.counts import kept
+from bench.masks.exact import cut
+from bench.masks.scoring import score
+from bench.masks.selection import thresholds
 from bench.steps import Score
 from pruners.allocation import global_
 from pruners.base import View

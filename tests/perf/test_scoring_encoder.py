@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from bench.counts import kept
-from bench.selection import thresholds
+from bench.masks.counts import kept
+from bench.masks.selection import thresholds
 from pruners.criteria.grasp import Grasp
 from pruners.criteria.snip import Snip
 from tests.perf import encoder

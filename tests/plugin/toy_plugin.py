@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.couplings import Coupling, Slice
 from bench.data import DataIdentity, Files, columns
 from bench.errors import DataError
+from bench.masks.couplings import Coupling, Slice
 from bench.steps import Schedule
 from tasks.base import Evaluation, Metric, Preset, Reference
 

@@ -70,7 +70,7 @@ def test_another_time_is_refused() -> None:
 
 
 def test_planning_imports_no_torch() -> None:
-    modules = "pruners.recipes, pruners.allocation, pruners.structure, bench.counts, " + ", ".join(
+    modules = "pruners.recipes, pruners.allocation, pruners.structure, bench.masks.counts, " + ", ".join(
         f"pruners.criteria.{name}" for name in ("random", "magnitude", "snip", "grasp", "synflow")
     )
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench import registry
-from bench.couplings import Coupling, Slice, remaining, unit_size
 from bench.errors import CellError, UsageError
-from bench.masks import cut, kept
-from bench.units import kept_units
+from bench.masks.couplings import Coupling, Slice, remaining, unit_size
+from bench.masks.exact import cut, kept
+from bench.masks.units import kept_units
 from pruners.allocation import erk, global_, uniform
 from pruners.structure import NM, Units
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import compact
 from bench.checkpoints import resolve
 from bench.errors import UsageError
+from bench.masks import compact
 from bench.measure.flops import dense_flops
 from tasks.encoders import model as encoders
 from tasks.encoders import tokens

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.masks import cut, kept
-from bench.scoring import score
+from bench.masks.exact import cut, kept
+from bench.masks.scoring import score
 from bench.steps import Score
 from pruners.allocation import global_
 from pruners.base import View

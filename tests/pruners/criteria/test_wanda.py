@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import CellError
-from bench.masks import cut
+from bench.masks.exact import cut
 from pruners.allocation import global_, uniform
 from pruners.base import View
 from pruners.criteria.wanda import Wanda

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench import compact
 from bench.data import Memory
 from bench.errors import UsageError
-from bench.masks import apply_
-from bench.units import masks
+from bench.masks import compact
+from bench.masks.exact import apply_
+from bench.masks.units import masks
 from tasks.cifar10 import Cifar10, Cifar10Options
 from tasks.cifar10.models import Block, Padding, build
 from tasks.cifar10.task import MODELS

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import compact
 from bench.data import Memory
 from bench.errors import UsageError
-from bench.masks import apply_
-from bench.units import masks
+from bench.masks import compact
+from bench.masks.exact import apply_
+from bench.masks.units import masks
 from tasks.mnist import Mnist, MnistOptions
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.compact import without
+from bench.masks.compact import without
 from bench.measure.flops import dense_flops
 from tasks.multi30k.model import Seq2SeqTransformer, Shape, sinusoids
 from tasks.multi30k.scratch import Scratch

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.errors import CellError
-from bench.masks import apply_, collapsed, cut, densities, digest, kept, verify
+from bench.masks.exact import apply_, collapsed, cut, densities, digest, kept, verify
 from pruners.allocation import erk, global_, uniform
 from pruners.base import Allocation
 from pruners.structure import weights as single

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.counts import kept
 from bench.errors import CellError, UsageError
-from bench.scoring import score
+from bench.masks.counts import kept
+from bench.masks.scoring import score
 from bench.steps import Score
 from pruners.allocation import global_
 from pruners.base import View

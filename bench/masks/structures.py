@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.counts import kept
-from bench.couplings import Coupling, Shapes
 from bench.errors import UsageError
+from bench.masks.counts import kept
+from bench.masks.couplings import Coupling, Shapes
 
 if TYPE_CHECKING:
     from torch import nn

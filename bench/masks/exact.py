@@ -5,7 +5,7 @@ What is fixed: a cut keeps exactly ``kept(sparsity, n)`` weights; equal scores a
 layer, then the smaller flat index, stays); -0.0 equals 0.0; a score that is NaN or infinite is an error; a weight that
 was cut before stays cut.
 
-The search for a threshold is ``bench.selection``'s.
+The search for a threshold is ``bench.masks.selection``'s.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.counts import apportion, kept
 from bench.errors import CellError
-from bench.selection import count, flat, select, thresholds
-from bench.structures import offered
+from bench.masks.counts import apportion, kept
+from bench.masks.selection import count, flat, select, thresholds
+from bench.masks.structures import offered
 
 if TYPE_CHECKING:
     from pruners.base import Allocation, Pool, Structure
@@ -57,7 +57,7 @@ def cut(
     A layer without an entry in ``masks`` is alive as a whole. New masks have their scores' memory layout. Where an
     allocation asks more of a pool than is alive in it, the other pools keep the difference, in proportion to what they
     have to spare. n counts the weights that the structure cuts; one that removes units may keep somewhat fewer
-    (``bench.units``) and masks biases as well. Masks of what it doesn't cut stay as they are.
+    (``bench.masks.units``) and masks biases as well. Masks of what it doesn't cut stay as they are.
     Raises ``CellError`` for a score that is NaN or infinite.
     """
     scores = offered(structure, scores)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from bench.couplings import Coupling
 from bench.errors import UsageError
+from bench.masks.couplings import Coupling
+from bench.masks.units import indices, kept_units
 from bench.state import live_tensors, own_memory, restore
-from bench.units import indices, kept_units
 
 if TYPE_CHECKING:
     from tasks.base import Task

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench import selection
-from bench.selection import flat, select, thresholds
+from bench.masks import selection
+from bench.masks.selection import flat, select, thresholds
 
 VALUES = st.sampled_from([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.0])
 LAYERS = st.lists(st.lists(VALUES, min_size=1, max_size=30), min_size=1, max_size=4)

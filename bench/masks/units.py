@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bench.couplings import Coupling, Shapes, remaining
+from bench.masks.couplings import Coupling, Shapes, remaining
 
 if TYPE_CHECKING:
     from pruners.base import Pool

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from toy_plugin import Toy
 
-from bench import compact
-from bench.couplings import Coupling, Slice
 from bench.data import Memory
 from bench.errors import UsageError
-from bench.masks import apply_
+from bench.masks import compact
+from bench.masks.couplings import Coupling, Slice
+from bench.masks.exact import apply_
+from bench.masks.units import kept_units, masks
 from bench.state import live_tensors
-from bench.units import kept_units, masks
 from tasks.msmarco_dsi import MsMarcoDsi
 from tasks.msmarco_dsi.options import Options
 

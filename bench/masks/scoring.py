@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.errors import CellError, UsageError
-from bench.masks import apply_, cut
+from bench.masks.exact import apply_, cut
 from bench.steps import Score
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.counts import apportion, kept
 from bench.errors import UsageError
+from bench.masks.counts import apportion, kept
 
 
 @given(st.integers(0, 999), st.integers(0, 10**9))
