@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.derived import Arrays, arrays
+from bench.data.derived import Arrays, arrays
 from tasks.text import UNKNOWN, TokenRows, Vocabulary, basic_english, build_vocabulary, encode
 
 OWN = "prunebench"

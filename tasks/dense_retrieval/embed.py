@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 from bench.errors import CellError
 from bench.ranks import one_by_one
 from bench.state import live_tensors

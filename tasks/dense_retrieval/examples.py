@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 from tasks import bm25
 from tasks.dense_retrieval.corpus import Corpus, Queries, pairs
 

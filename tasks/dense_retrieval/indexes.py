@@ -14,7 +14,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 from bench.errors import UsageError
 from tasks.ranking import Ranking, joined, rank
 

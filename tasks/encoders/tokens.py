@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.checkpoints import Checkpoint, loaded
-from bench.derived import arrays
+from bench.data.derived import arrays
 from bench.errors import UsageError
 from tasks.bm25 import words
 from tasks.text import TokenRows, Vocabulary, build_vocabulary, encode

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from bench.checkpoints import Checkpoint
-from bench.derived import arrays
+from bench.data.derived import arrays
 from bench.errors import UsageError
 from tasks.bm25 import Analyser
 

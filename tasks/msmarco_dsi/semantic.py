@@ -14,7 +14,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2, vq
 
 from bench.checkpoints import Checkpoint
-from bench.derived import arrays
+from bench.data.derived import arrays
 from tasks.msmarco_dsi import embeddings
 
 VERSION = 1

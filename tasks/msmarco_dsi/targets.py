@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 from tasks import bm25
 from tasks.msmarco_dsi.corpus import Corpus
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 from tasks import bm25, ranking
 from tasks.msmarco_rerank.corpus import Corpus, Judged
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.derived import arrays
+from bench.data.derived import arrays
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import data
-from bench.data import Folder, Memory, cache_folder, columns, find, lines, read
+from bench.data import Folder, Memory, archives, cache_folder, columns, find, lines, read
+from bench.data import cache as caching
+from bench.data import files as reading
 from bench.errors import DataError, UsageError
 
 TEXT = "1\tone\n2\tzwölf\n3\tthree\tand more\n"
@@ -161,7 +162,7 @@ def test_a_missing_file_is_named_with_advice(tmp_path: Path) -> None:
 
 
 def test_a_line_without_an_end_in_sight_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "LONGEST_LINE", 1_000)
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1_000)
     files = Memory("toy", {"f": b"short\n" + b"x" * 1_000 + b"\n"})
     with pytest.raises(DataError, match=r"f, line 2: longer than 1,000 bytes"):
         list(lines(files, "f"))
@@ -172,7 +173,7 @@ def test_a_line_without_an_end_in_sight_is_named(monkeypatch: pytest.MonkeyPatch
 def test_an_archive_that_expands_beyond_measure_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    monkeypatch.setattr(data, "EXPANDED", 1_000_000)
+    monkeypatch.setattr(archives, "EXPANDED", 1_000_000)
     files = folder_of(tmp_path / "d", bytes(50_000_000), suffix)
     for use in (lambda: read(files, "points.tsv"), lambda: list(lines(files, "points.tsv")), lambda: digest(files)):
         with pytest.raises(DataError, match=r"points\.tsv\..z: expands to more than 250 times its size"):
@@ -181,7 +182,7 @@ def test_an_archive_that_expands_beyond_measure_is_refused(
 
 def test_an_archive_whose_decoder_wants_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A header of a hundred bytes can ask for gigabytes."""
-    monkeypatch.setattr(data, "XZ_MEMORY", 8 << 20)
+    monkeypatch.setattr(archives, "XZ_MEMORY", 8 << 20)
     files = folder_of(tmp_path / "d", name="small.tsv")
     (tmp_path / "d" / "points.tsv.xz").write_bytes(
         lzma.compress(CONTENT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 16 << 20}])
@@ -278,18 +279,18 @@ def test_a_user_without_a_home_still_finds_and_reads(tmp_path: Path, monkeypatch
 def settled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the file look old enough for its digest to be remembered."""
     later = path.stat().st_ctime + 10
-    monkeypatch.setattr(data.time, "time", lambda: later)
+    monkeypatch.setattr(caching.time, "time", lambda: later)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read_names: list[str] = []
-    honest = data._hash
+    honest = reading._hash
 
     def hashed(files: Folder, name: str) -> str:
         read_names.append(name)
         return honest(files, name)
 
-    monkeypatch.setattr(data, "_hash", hashed)
+    monkeypatch.setattr(reading, "_hash", hashed)
     return read_names
 
 
