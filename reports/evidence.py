@@ -32,7 +32,7 @@ def stored(store: Store) -> Examples:
             return None
         try:
             with safe_open(store.local(name), "numpy") as file:
-                values: Values | None = file.get_tensor(metric) if metric in file.keys() else None  # noqa: SIM118
+                values: Values = file.get_tensor(metric)
         except (SafetensorError, OSError):
             return None
         return values
@@ -100,4 +100,4 @@ def with_best(rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> list[Row]:
             return frozenset()
         return frozenset(name for name, value in row.metrics.items() if value.mean == tops.get((row.target, name)))
 
-    return [replace(row, best=marked(row)) for row in rows]
+    return [replace(row, best=best) if (best := marked(row)) else row for row in rows]

@@ -166,7 +166,7 @@ def _lead(table: Table) -> list[Column]:
 
 def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
     rows = [
-        figures.metric(row.metrics.get(info.name), info) if row.seeds else ("failed" if lead else "")
+        figures.metric(row.metrics.get(info.name), info) if row.cells else ("failed" if lead else "")
         for row in table.rows
     ]
     baselines = [_value(baseline, info) for baseline in table.baselines]
@@ -192,7 +192,7 @@ def _reached(rows: Sequence[Row], values: Sequence[float | None]) -> list[str]:
 
 def _done(row: Row, text: str) -> str:
     """``text``, or nothing on a line whose every cell failed."""
-    return text if row.seeds else ""
+    return text if row.cells else ""
 
 
 def _marks(row: Row) -> str:
