@@ -29,8 +29,6 @@ DENSE = "dense"
 """Name under which the unpruned reference stands in the ``pruner`` column."""
 
 # Of indented JSON. Strings hold no line break of their own.
-_NEXT_ENTRY = re.compile(r",\n *")
-_LINE_BREAK = re.compile(r"\n *")
 _BLANK_LINE = re.compile(r"\n *\n")
 
 
@@ -281,7 +279,7 @@ def _without(text: str, checksum: object) -> str:
 def _on_one_line(text: str) -> str:
     """What ``_plainly`` would have written. To indent again for comparison would take longer than all the rest of
     reading: the encoder that indents is pure Python."""
-    return _LINE_BREAK.sub("", _NEXT_ENTRY.sub(", ", text))
+    return "".join([line.lstrip(" ") for line in text.replace(",\n", ", \n").split("\n")])
 
 
 def _plainly(body: Mapping[str, Any]) -> str:

@@ -25,9 +25,7 @@ def footer(table: Table, best: str) -> list[str]:
         "sparsity: zeros / prunable weights. total: zeros / all parameters. Δ dense: minus dense at the same seed. "
         "fewer: dense FLOPs / FLOPs."
     ]
-    sizes = dict.fromkeys((row.prunable, row.parameters) for row in rows if row.parameters and row.prunable is not None)
-    if sizes:
-        found.append("Prunable: " + "; ".join(f"{prunable:,} of {all_:,} parameters" for prunable, all_ in sizes) + ".")
+    found += _sizes(table)
     if any(row.total_sparsity and round(row.total_sparsity, 4) == 0 for row in rows):
         found.append("A total of 0.0000 is above zero, and below 0.00005.")
     if budgets_differ(table):
@@ -53,6 +51,19 @@ def footer(table: Table, best: str) -> list[str]:
         found.append(f"{table.repeated} records repeat the seed of a line under another key and are left out.")
     found += [f"{baseline.label}: {baseline.note}" for baseline in table.baselines if baseline.note]
     return [*found, *table.notes, FLOPS_NOTE]
+
+
+def _sizes(table: Table) -> list[str]:
+    """How many parameters can be pruned, of each setting by its name where they differ."""
+    settings: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.parameters and row.prunable is not None:
+            of = settings.setdefault(f"{row.prunable:,} of {row.parameters:,} parameters", [])
+            of += [row.setting] * (row.setting not in of)
+    if not settings:
+        return []
+    told = [f"{', '.join(of)}: {size}" if len(settings) > 1 and any(of) else size for size, of in settings.items()]
+    return [f"Prunable: {'; '.join(told)}."]
 
 
 def _tests(table: Table) -> list[str]:
@@ -98,8 +109,8 @@ def _undecided(table: Table) -> list[str]:
         return []
     where = ", ".join(f"{target:g}" for target in sorted(set(kept)))
     return [
-        f"At {where} random pruning keeps {1 - UNHURT:.0%} of the dense {lead.name} or more: what is pruned matters "
-        "little there, and the table does not tell criteria apart."
+        f"At {where} random pruning keeps {100 * (1 - UNHURT):g} % of the dense {lead.name} or more: "
+        "what is pruned matters little there, and the table does not tell criteria apart."
     ]
 
 

@@ -107,7 +107,7 @@ def directions(metrics: Sequence[MetricInfo]) -> str:
 def layout(table: Table) -> Layout:
     """The columns of ``table``."""
     rows, baselines = table.rows, table.baselines
-    divisor, unit = figures.flops_scale([row.dense_flops for row in rows] + [row.flops for row in rows])
+    unit, flops = figures.flops_column([row.flops for row in rows], [row.dense_flops for row in rows])
     asked = figures.sparsities([row.target for row in rows if row.iteration is None])
     targets = [f"#{row.iteration}" if row.iteration is not None else asked.pop(0) for row in rows]
     names = [
@@ -120,7 +120,7 @@ def layout(table: Table) -> Layout:
         _column(table, "total", _reached(rows, total), lambda row: row.total_sparsity),
     ]
     cost = [
-        _column(table, unit, [_done(row, figures.flops(row.flops, divisor)) for row in rows], lambda row: row.flops),
+        _column(table, unit, [_done(row, text) for row, text in zip(rows, flops, strict=True)], lambda row: row.flops),
         _column(
             table, "fewer", [_done(row, figures.times(row.times_fewer)) for row in rows], lambda row: row.times_fewer
         ),
