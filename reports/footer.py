@@ -15,10 +15,10 @@ SHORT_KEY = 8
 """Digits of a cell's key that footnotes print; ``bench show`` finds the cell by them."""
 
 
-def footer(table: Table, best: str) -> list[str]:
+def footer(table: Table, best: str, *, commands: bool = True) -> list[str]:
     """The sentences below: marks, failures, notes of the baselines and the task, and what FLOPs are.
 
-    ``best`` says how the best figures are marked.
+    ``best`` says how the best figures are marked; without ``commands`` none that show a cell are named.
     """
     rows = table.rows
     found = [
@@ -36,7 +36,7 @@ def footer(table: Table, best: str) -> list[str]:
         found.append(f"{best}: the best mean of the pruners at that target.")
     found += _tests(table)
     found += _unreferenced(table)
-    found += _collapses(table)
+    found += _collapses(table, commands)
     if any(row.failures for row in rows):
         found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
     if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
@@ -129,18 +129,19 @@ def _unreferenced(table: Table) -> list[str]:
     return [f"Δ dense {which} where the dense reference {reason}."]
 
 
-def _collapses(table: Table) -> list[str]:
+def _collapses(table: Table, commands: bool) -> list[str]:
     """What the mark says, and for each line that has it the first cell concerned."""
     rows = [row for row in table.rows if row.collapses]
-    if not rows:
-        return []
+    said = "†n: n layers collapsed (no weight left, in one seed at least)."
+    if not rows or not commands:
+        return [said] if rows else []
     cells = [
         f"†: {row.label} at {row.collapses[0].goal_name} seed {row.collapses[0].seed}: "
         f"bench show {row.collapses[0].key[:SHORT_KEY]}"
         for row in rows[:SHOWN_COLLAPSES]
     ]
     more = [f"†: and {len(rows) - SHOWN_COLLAPSES} more."] * (len(rows) > SHOWN_COLLAPSES)
-    return ["†n: n layers collapsed (no weight left, in one seed at least). These commands name them:", *cells, *more]
+    return [f"{said} These commands name them:", *cells, *more]
 
 
 def why(failure: object) -> str:

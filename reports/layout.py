@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reports import figures
@@ -136,6 +136,23 @@ def layout(table: Table) -> Layout:
     lead = _lead(table) if table.metrics else []
     others = [_metric(table, info) for info in table.metrics[1:]]
     return Layout(tuple(names), tuple(sparsity), tuple(lead), tuple(others), tuple(cost), _breaks(table))
+
+
+def split(shown: Layout, fits: Callable[[Sequence[Column]], bool]) -> Iterator[list[Column]]:
+    """One table of all columns where it fits, else the other metrics in tables of their own behind the first."""
+    everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
+    if fits(everything):
+        yield everything
+        return
+    yield [*shown.names, *shown.sparsity, *shown.lead, *shown.cost]
+    pending: list[Column] = []
+    for column in shown.others:
+        if pending and not fits([*shown.names, *pending, column]):
+            yield [*shown.names, *pending]
+            pending = []
+        pending.append(column)
+    if pending:
+        yield [*shown.names, *pending]
 
 
 def _column(table: Table, title: str, cells: Sequence[str], value: Callable[[Row], float | None]) -> Column:
