@@ -135,7 +135,7 @@ def test_pdflatex_compiles_the_tables_as_they_are(tmp_path):
     shutil.which("pdflatex") is None, reason="pdflatex is not installed; golden files show which tables are split"
 )
 def test_tables_stay_within_the_line(tmp_path):
-    metrics = {name: 0.123 for name in ("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10")}
+    metrics = dict.fromkeys(("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10"), 0.123)
     records = [make_record(p, t, s, metrics=metrics) for p, t in (("dense", 0), ("magnitude", 0.98)) for s in range(3)]
     (tmp_path / "tables.tex").write_text(latex.render(tables(records)), encoding="ascii")
     (tmp_path / "paper.tex").write_text(
