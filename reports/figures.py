@@ -10,7 +10,7 @@ from reports.table import MetricInfo
 
 NOTHING = "–"
 SPARSITY_DECIMALS = (2, 4)
-SCALES = ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs"))
+SCALES = ((1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs"))
 LEAST_OF_UNIT = 0.01
 
 

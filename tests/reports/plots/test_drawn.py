@@ -11,7 +11,7 @@ import pytest
 from matplotlib.text import Text
 
 from bench.record import Layer
-from reports import curves
+from reports import curves, latency_curves
 from reports.overview import overview
 from reports.palette import looks
 from reports.plots import book, style
@@ -228,7 +228,7 @@ def test_latency_is_in_milliseconds_with_quartiles_of_the_front_and_the_conditio
     latency = {cell.key: {**times, "backends": backends} for cell in cells[:2]}
     latency[cells[2].key] = {**times, "backends": slow}
     found = tables(cells)
-    chart = curves.against_latency(found, latency)[0]
+    chart = latency_curves.against_latency(found, latency)[0]
     figure = pareto(chart, all_looks(found))
     axes = figure.axes[0]
     assert axes.get_xlabel() == "latency of one batch (ms)"
