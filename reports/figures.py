@@ -91,6 +91,11 @@ def _significant(value: float, digits: int) -> str:
     return f"{value:,.{max(0, digits - whole)}f}"
 
 
+def seeds_told(seeds: Sequence[int]) -> str:
+    """``3 seeds (0-2)``."""
+    return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({ranges(seeds)})"
+
+
 def ranges(values: Sequence[int]) -> str:
     """``0-2, 5`` for 0, 1, 2, 5."""
     runs: list[list[int]] = []

@@ -57,7 +57,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
     """The header: names and what they say."""
     kind = str(table.data.get("kind", ""))
     counts = ", ".join(f"{count:,} {name}" for name, count in dict(table.data.get("counts", {})).items())
-    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) != 1 else ''} ({figures.ranges(table.seeds)})"
+    seeds = figures.seeds_told(table.seeds)
     spread = "mean ±95 % CI over seeds" if len(table.seeds) > 1 else "one seed: no confidence interval"
     found = [
         ("model", f"{', '.join(table.models)} · preset {', '.join(table.presets)} · task version {table.version}"),
