@@ -251,6 +251,8 @@ def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     np.testing.assert_allclose(mesh.get_array(), [[0.6, 0.2], [0.4, 0.0]])
     (crosses,) = artists(drawn["grasp"], "empty")
     assert values(crosses) == [(1.5, 1.5)]
+    lowest, below = (tuple(mesh.to_rgba(density)) for density in (mesh.norm.vmin, mesh.norm.vmin / 100))
+    assert below == lowest  # white is for what is empty
     assert [label.get_text() for label in drawn["grasp"].get_xticklabels()] == ["0.5", "0.9"]
     assert [label.get_text() for label in drawn["grasp"].get_yticklabels()] == ["a", "b"]
     top, bottom = drawn["grasp"].get_ylim()
