@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
 
 from reports.escape import latex as escaped
 from reports.footer import footer
@@ -14,6 +16,7 @@ PREAMBLE = r"""% Needs \usepackage{booktabs} in the preamble, and nothing else. 
 % \documentclass{article}\usepackage{booktabs}\begin{document}\input{FILE}\end{document}"""
 LINE, CHARACTER, GAP = 345.0, 4.0, 2.0
 """Points: a line of ``article``, a character in ``\\scriptsize``, and what stands at either side of a column."""
+CONTINUED = " (continued)"
 _SIGNED = re.compile(r"^-(?=\d)")
 
 
@@ -22,12 +25,28 @@ def render(tables: Sequence[Table], others: Sequence[Block] = ()) -> str:
 
     Other metrics than the leading one stand in environments of their own where a line of ``article`` has no room.
     """
-    return document([*(block for table in tables for block in _blocks(table)), *others])
+    return _written([*(block for table in tables for block in _blocks(table)), *(p for o in others for p in _parts(o))])
 
 
 def document(blocks: Iterable[Block]) -> str:
-    """The blocks below a comment that says what they need."""
+    """The blocks below a comment that says what they need, each in as many tables as a line of ``article`` asks for."""
+    return _written([part for block in blocks for part in _parts(block)])
+
+
+def _written(blocks: Iterable[Block]) -> str:
     return "\n\n".join([PREAMBLE, *(_drawn(block) for block in blocks)]) + "\n"
+
+
+def _parts(block: Block) -> Iterator[Block]:
+    """The block where a line has room for it, else its columns in turn behind those that name the lines."""
+    names = [*takewhile(lambda column: column.left, block.columns)]
+    columns, shown = block.columns[len(names) :], list[Column]()
+    for column in columns:
+        if shown and names and _width([*names, *shown, column]) > LINE:
+            yield replace(block, columns=(*names, *shown))
+            block, shown = Block(f"{block.heading.removesuffix(CONTINUED)}{CONTINUED}", (), breaks=block.breaks), []
+        shown.append(column)
+    yield replace(block, columns=(*names, *shown))
 
 
 def _blocks(table: Table) -> Iterator[Block]:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reports import escape, latex, markdown, tabular, text
+from reports import escape, latex, markdown, summary, tabular, text
+from reports.answers import answers
 from reports.layout import Block, Column
 from reports.rows import tables
 from tests.factories import make_failure, make_record
@@ -137,7 +138,8 @@ def test_pdflatex_compiles_the_tables_as_they_are(tmp_path):
 def test_tables_stay_within_the_line(tmp_path):
     metrics = dict.fromkeys(("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10"), 0.123)
     records = [make_record(p, t, s, metrics=metrics) for p, t in (("dense", 0), ("magnitude", 0.98)) for s in range(3)]
-    (tmp_path / "tables.tex").write_text(latex.render(tables(records)), encoding="ascii")
+    found = latex.render(tables(records)) + latex.document(summary.blocks(answers(tables(records))))
+    (tmp_path / "tables.tex").write_text(found, encoding="ascii")
     (tmp_path / "paper.tex").write_text(
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables}\end{document}"
     )
