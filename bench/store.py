@@ -45,6 +45,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A key or a kind: nothing that could lead out of the folder or be mistaken for something else in it."""
 _FILE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}\.[0-9a-f]{16}(\.[a-z0-9]{1,16}){0,2}")
 """The name of a file beside a record: key, kind, digest."""
+BLOCK = 1 << 20
 LARGEST_RECORD = 256 << 20
 """Bytes of a record, a timing, a measurement or a reference at most."""
 
@@ -450,5 +451,8 @@ def _digest(content: bytes) -> str:
 
 
 def _digest_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGEST_LENGTH]
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()[:DIGEST_LENGTH]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from reports.retention import Kept, area, curve, kept
+from reports.retention import Curve, Kept, area, curve, kept
 from reports.table import MetricInfo, Row, Table, uninformative
 
 SHARES = (0.99, 0.95)
@@ -38,6 +38,8 @@ class Answer:
     area_interval: tuple[float, float] | None
     rank: float | None = None
     """Among the pruners of the task by area, 1 is best; ties share their mean."""
+    curve: Curve | None = field(default=None, repr=False, compare=False)
+    """What all this was read from; None where nothing can be compared to dense."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -116,6 +118,7 @@ def _answer(blank: Answer, rows: Sequence[Row], dense: Row | None, lead: MetricI
         kept={share: kept(found, share) for share in SHARES},
         area=whole[0] if whole else None,
         area_interval=whole[1] if whole else None,
+        curve=found,
     )
 
 

@@ -14,15 +14,9 @@ from typing import Any
 
 from bench.record import Record
 from reports.estimates import estimate
-from reports.latency import Measured
 from reports.table import MetricInfo, Row, Table
 
 SPARSITY, FLOPS, BYTES, LATENCY = "sparsity", "FLOPs", "bytes", "latency"
-HALF_PRECISION = " float16"
-REFERENCES = ("dense", "dense float16")
-"""Back-ends that run a dense model of the same shapes, not the pruned one."""
-PRUNED_BACKENDS = ("masked dense", "CSR", "2:4 float16")
-REMOVED = " removed"
 
 
 @dataclass(frozen=True)
@@ -147,32 +141,14 @@ def against_flops(tables: Iterable[Table]) -> list[Chart]:
 
 def against_bytes(tables: Iterable[Table]) -> list[Chart]:
     """As ``against_sparsity``, over the bytes of the compressed model, with the Pareto front."""
-    return [_with_front(chart) for chart in _charts(tables, BYTES, lambda row: row.compressed_bytes)]
-
-
-def against_latency(tables: Iterable[Table], latency: Measured) -> list[Chart]:
-    """A chart a (table, setting, metric, condition) with the Pareto front; none where nothing was measured.
-
-    A pruned model stands at the median latency of the fastest back-end that runs it as it was evaluated; half precision
-    is a condition of its own. Of several seeds x is the median of medians, as in the table, with the widest quartiles.
-    """
-    return [
-        _with_front(chart)
-        for table in tables
-        for setting in _settings(table)
-        for rows in [[row for row in table.rows if row.setting == setting]]
-        for condition in _conditions(rows, latency)
-        for metric in table.metrics
-        for chart in [_clocked(_chart(table, rows, LATENCY, metric, lambda row: None), rows, latency, condition)]
-        if chart.drawable
-    ]
+    return [with_front(chart) for chart in _charts(tables, BYTES, lambda row: row.compressed_bytes)]
 
 
 def densities(tables: Iterable[Table]) -> list[Densities]:
     """One for each (table, setting, pruner) of which a cell lists its layers."""
     found = []
     for table in tables:
-        for setting in _settings(table):
+        for setting in settings_of(table):
             rows = [row for row in table.rows if row.setting == setting]
             for line in _lines(rows):
                 mine = [row for row in rows if row.line == line and any(cell.layers for cell in row.cells)]
@@ -185,7 +161,7 @@ def trajectories(tables: Iterable[Table]) -> list[Trajectory]:
     """One for each (table, setting, pruner) whose cells are iterations that a PQ Index led."""
     found = []
     for table in tables:
-        for setting in _settings(table):
+        for setting in settings_of(table):
             rows = [row for row in table.rows if row.setting == setting]
             for line in _lines(rows):
                 mine = [row for row in rows if row.line == line and _pqi(row) and row.iteration is not None]
@@ -230,7 +206,8 @@ def point(row: Row, metric: str, x: float | None) -> Point:
     )
 
 
-def _settings(table: Table) -> list[str]:
+def settings_of(table: Table) -> list[str]:
+    """What sets the table's settings apart, each once."""
     return list(dict.fromkeys(row.setting for row in table.rows))
 
 
@@ -256,14 +233,16 @@ def _sparsity(row: Row) -> float | None:
 def _charts(tables: Iterable[Table], kind: str, x: Callable[[Row], float | None]) -> list[Chart]:
     found = []
     for table in tables:
-        for setting in _settings(table):
+        for setting in settings_of(table):
             rows = [row for row in table.rows if row.setting == setting]
-            charts = [_chart(table, rows, kind, metric, x) for metric in table.metrics]
+            charts = [chart_of(table, rows, kind, metric, x) for metric in table.metrics]
             found += [chart for chart in charts if chart.drawable]
     return found
 
 
-def _chart(table: Table, rows: Sequence[Row], kind: str, metric: MetricInfo, x: Callable[[Row], float | None]) -> Chart:
+def chart_of(
+    table: Table, rows: Sequence[Row], kind: str, metric: MetricInfo, x: Callable[[Row], float | None]
+) -> Chart:
     series = []
     for line in _lines(rows):
         mine = [row for row in rows if row.line == line]
@@ -282,58 +261,9 @@ def _chart(table: Table, rows: Sequence[Row], kind: str, metric: MetricInfo, x: 
     )
 
 
-def _with_front(chart: Chart) -> Chart:
+def with_front(chart: Chart) -> Chart:
     points = [p for one in chart.series for p in one.points] + ([chart.dense] if chart.dense else [])
     return replace(chart, front=pareto_front(points, chart.metric))
-
-
-def _conditions(rows: Sequence[Row], latency: Measured) -> list[str]:
-    measured = [latency[cell.key] for row in rows if not row.dense for cell in row.cells if cell.key in latency]
-    return sorted({_condition(found, name) for found in measured for name in _entries(found) if _runs_pruned(name)})
-
-
-def _condition(found: Mapping[str, Any], backend: str) -> str:
-    threads = found["threads"]
-    said = f"batch size {found['batch_size']}, {threads} thread{'s' if threads != 1 else ''}, {found['device']}"
-    return f"{said}, float16" if backend.endswith(HALF_PRECISION) else said
-
-
-def _entries(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {entry["backend"]: entry for entry in found["backends"]}
-
-
-def _runs_pruned(backend: str) -> bool:
-    return backend in PRUNED_BACKENDS or backend.endswith(REMOVED)
-
-
-def _clocked(chart: Chart, rows: Sequence[Row], latency: Measured, condition: str) -> Chart:
-    """The chart with each point at what the clock said under ``condition``."""
-    cells = {cell.key: latency[cell.key] for row in rows for cell in row.cells if cell.key in latency}
-    series = tuple(
-        replace(one, points=tuple(_fastest(p, cells, condition, _runs_pruned) for p in one.points))
-        for one in chart.series
-    )
-    dense = chart.dense and _fastest(chart.dense, cells, condition, lambda name: name in REFERENCES)
-    if dense is not None and dense.x is None:
-        # Half precision is measured beside each pruned model alone, so what all of them took stands for the dense one.
-        everywhere = _fastest(replace(dense, keys=tuple(cells)), cells, condition, lambda name: name in REFERENCES)
-        dense = replace(everywhere, keys=dense.keys)
-    return replace(chart, series=series, dense=dense, condition=condition)
-
-
-def _fastest(at: Point, cells: Measured, condition: str, counts: Callable[[str], bool]) -> Point:
-    """The point at the lowest median latency of the back-ends that count."""
-    times: dict[str, list[Mapping[str, Any]]] = {}
-    for found in (cells[key] for key in at.keys if key in cells):
-        for name, entry in _entries(found).items():
-            if counts(name) and _condition(found, name) == condition:
-                times.setdefault(name, []).append(entry)
-    if not times:
-        return at
-    medians = {name: statistics.median(entry["median"] for entry in entries) for name, entries in times.items()}
-    best = min(medians, key=lambda name: (medians[name], name))
-    lower, upper = min(e["lower"] for e in times[best]), max(e["upper"] for e in times[best])
-    return replace(at, x=medians[best], x_low=lower, x_high=upper, backend=best)
 
 
 def _densities(place: Place, line: str, rows: Sequence[Row]) -> Densities:

@@ -32,7 +32,7 @@ def stored(store: Store) -> Examples:
             return None
         try:
             with safe_open(store.local(name), "numpy") as file:
-                values: Values | None = file.get_tensor(metric) if metric in file.keys() else None  # noqa: SIM118
+                values: Values = file.get_tensor(metric)
         except (SafetensorError, OSError):
             return None
         return values
@@ -80,8 +80,8 @@ def adjusted(rows: Sequence[Row]) -> list[Row]:
 def with_best(rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> list[Row]:
     """The rows of one setting, each with the metrics in which it is the best pruner at its target.
 
-    Equal means are equally good. A pruner that stands alone at its target, and iterations, which have no target in
-    common, are not marked.
+    Equal means are equally good. Where all pruners at a target are, or one stands alone, and of iterations, which have
+    no target in common, none is marked.
     """
     levels: dict[float, list[Row]] = {}
     for row in rows:
@@ -92,7 +92,7 @@ def with_best(rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> list[Row]:
         for target, level in levels.items()
         for info in metrics
         if info.higher_is_better is not None
-        and len(values := [row.metrics[info.name].mean for row in level if info.name in row.metrics]) > 1
+        and len(values := {row.metrics[info.name].mean for row in level if info.name in row.metrics}) > 1
     }
 
     def marked(row: Row) -> frozenset[str]:
@@ -100,4 +100,4 @@ def with_best(rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> list[Row]:
             return frozenset()
         return frozenset(name for name, value in row.metrics.items() if value.mean == tops.get((row.target, name)))
 
-    return [replace(row, best=marked(row)) for row in rows]
+    return [replace(row, best=best) if (best := marked(row)) else row for row in rows]

@@ -10,7 +10,8 @@ from reports.table import MetricInfo
 
 NOTHING = "–"
 SPARSITY_DECIMALS = (2, 4)
-SCALES = ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs"))
+SCALES = ((1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs"), (1.0, "FLOPs"))
+LEAST_OF_UNIT = 0.01
 
 
 def metric(value: Estimate | None, info: MetricInfo, *, signed: bool = False) -> str:
@@ -61,6 +62,18 @@ def flops(value: float | None, divisor: float) -> str:
     return NOTHING if value is None else _significant(value / divisor, 4)
 
 
+def flops_column(values: Sequence[float | None], others: Sequence[float | None] = ()) -> tuple[str, list[str]]:
+    """Title and cells: in the unit that suits the largest of ``values`` and ``others``; where a cell would have less
+    than a hundredth of it, as where models of other sizes stand in one table, each cell in its own."""
+    divisor, unit = flops_scale([*values, *others])
+    if all(not value or value >= LEAST_OF_UNIT * divisor for value in values):
+        return unit, [flops(value, divisor) for value in values]
+    own = [flops_scale([value]) for value in values]
+    prefixes = [unit.removesuffix("FLOPs") for _, unit in own]
+    shown = [flops(value, divisor) for value, (divisor, _) in zip(values, own, strict=True)]
+    return "FLOPs", [f"{text} {prefix}".rstrip() for text, prefix in zip(shown, prefixes, strict=True)]
+
+
 def times(value: float | None) -> str:
     """``3.2×``."""
     if value is None:
@@ -74,8 +87,13 @@ def steps(value: float | None) -> str:
 
 
 def _significant(value: float, digits: int) -> str:
-    whole = len(str(int(abs(value))))
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 or not value else 0
     return f"{value:,.{max(0, digits - whole)}f}"
+
+
+def seeds_told(seeds: Sequence[int]) -> str:
+    """``3 seeds (0-2)``."""
+    return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({ranges(seeds)})"
 
 
 def ranges(values: Sequence[int]) -> str:

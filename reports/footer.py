@@ -15,19 +15,17 @@ SHORT_KEY = 8
 """Digits of a cell's key that footnotes print; ``bench show`` finds the cell by them."""
 
 
-def footer(table: Table, best: str) -> list[str]:
+def footer(table: Table, best: str, *, commands: bool = True) -> list[str]:
     """The sentences below: marks, failures, notes of the baselines and the task, and what FLOPs are.
 
-    ``best`` says how the best figures are marked.
+    ``best`` says how the best figures are marked; without ``commands`` none that show a cell are named.
     """
     rows = table.rows
     found = [
         "sparsity: zeros / prunable weights. total: zeros / all parameters. Δ dense: minus dense at the same seed. "
         "fewer: dense FLOPs / FLOPs."
     ]
-    sizes = dict.fromkeys((row.prunable, row.parameters) for row in rows if row.parameters and row.prunable is not None)
-    if sizes:
-        found.append("Prunable: " + "; ".join(f"{prunable:,} of {all_:,} parameters" for prunable, all_ in sizes) + ".")
+    found += _sizes(table)
     if any(row.total_sparsity and round(row.total_sparsity, 4) == 0 for row in rows):
         found.append("A total of 0.0000 is above zero, and below 0.00005.")
     if budgets_differ(table):
@@ -38,7 +36,7 @@ def footer(table: Table, best: str) -> list[str]:
         found.append(f"{best}: the best mean of the pruners at that target.")
     found += _tests(table)
     found += _unreferenced(table)
-    found += _collapses(table)
+    found += _collapses(table, commands)
     if any(row.failures for row in rows):
         found.append("✗n: n cells failed; the figures of the line are those of the other seeds.")
     if len(table.seeds) > 1 and any(len(row.seeds) == 1 for row in rows):
@@ -53,6 +51,19 @@ def footer(table: Table, best: str) -> list[str]:
         found.append(f"{table.repeated} records repeat the seed of a line under another key and are left out.")
     found += [f"{baseline.label}: {baseline.note}" for baseline in table.baselines if baseline.note]
     return [*found, *table.notes, FLOPS_NOTE]
+
+
+def _sizes(table: Table) -> list[str]:
+    """How many parameters can be pruned, of each setting by its name where they differ."""
+    settings: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.parameters and row.prunable is not None:
+            of = settings.setdefault(f"{row.prunable:,} of {row.parameters:,} parameters", [])
+            of += [row.setting] * (row.setting not in of)
+    if not settings:
+        return []
+    told = [f"{', '.join(of)}: {size}" if len(settings) > 1 and any(of) else size for size, of in settings.items()]
+    return [f"Prunable: {'; '.join(told)}."]
 
 
 def _tests(table: Table) -> list[str]:
@@ -98,8 +109,8 @@ def _undecided(table: Table) -> list[str]:
         return []
     where = ", ".join(f"{target:g}" for target in sorted(set(kept)))
     return [
-        f"At {where} random pruning keeps {1 - UNHURT:.0%} of the dense {lead.name} or more: what is pruned matters "
-        "little there, and the table does not tell criteria apart."
+        f"At {where} random pruning keeps {100 * (1 - UNHURT):g} % of the dense {lead.name} or more: "
+        "what is pruned matters little there, and the table does not tell criteria apart."
     ]
 
 
@@ -118,18 +129,19 @@ def _unreferenced(table: Table) -> list[str]:
     return [f"Δ dense {which} where the dense reference {reason}."]
 
 
-def _collapses(table: Table) -> list[str]:
+def _collapses(table: Table, commands: bool) -> list[str]:
     """What the mark says, and for each line that has it the first cell concerned."""
     rows = [row for row in table.rows if row.collapses]
-    if not rows:
-        return []
+    said = "†n: n layers collapsed (no weight left, in one seed at least)."
+    if not rows or not commands:
+        return [said] if rows else []
     cells = [
         f"†: {row.label} at {row.collapses[0].goal_name} seed {row.collapses[0].seed}: "
         f"bench show {row.collapses[0].key[:SHORT_KEY]}"
         for row in rows[:SHOWN_COLLAPSES]
     ]
     more = [f"†: and {len(rows) - SHOWN_COLLAPSES} more."] * (len(rows) > SHOWN_COLLAPSES)
-    return ["†n: n layers collapsed (no weight left, in one seed at least). These commands name them:", *cells, *more]
+    return [f"{said} These commands name them:", *cells, *more]
 
 
 def why(failure: object) -> str:

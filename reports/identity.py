@@ -64,6 +64,8 @@ def recipe_label(names: Sequence[str]) -> str:
 def distinguishing(alternatives: Sequence[Facts]) -> dict[Facts, str]:
     """For each alternative the fewest facts, taken in order, that tell them apart; empty where there is only one."""
     unique = list(dict.fromkeys(alternatives))
+    if len(unique) == 1:
+        return {unique[0]: ""}
     tables = [dict(facts) for facts in unique]
     names = dict.fromkeys(name for facts in unique for name, _ in facts)
     chosen: list[str] = []

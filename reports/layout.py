@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reports import figures
@@ -57,7 +57,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
     """The header: names and what they say."""
     kind = str(table.data.get("kind", ""))
     counts = ", ".join(f"{count:,} {name}" for name, count in dict(table.data.get("counts", {})).items())
-    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) != 1 else ''} ({figures.ranges(table.seeds)})"
+    seeds = figures.seeds_told(table.seeds)
     spread = "mean ±95 % CI over seeds" if len(table.seeds) > 1 else "one seed: no confidence interval"
     found = [
         ("model", f"{', '.join(table.models)} · preset {', '.join(table.presets)} · task version {table.version}"),
@@ -107,7 +107,7 @@ def directions(metrics: Sequence[MetricInfo]) -> str:
 def layout(table: Table) -> Layout:
     """The columns of ``table``."""
     rows, baselines = table.rows, table.baselines
-    divisor, unit = figures.flops_scale([row.dense_flops for row in rows] + [row.flops for row in rows])
+    unit, flops = figures.flops_column([row.flops for row in rows], [row.dense_flops for row in rows])
     asked = figures.sparsities([row.target for row in rows if row.iteration is None])
     targets = [f"#{row.iteration}" if row.iteration is not None else asked.pop(0) for row in rows]
     names = [
@@ -120,7 +120,7 @@ def layout(table: Table) -> Layout:
         _column(table, "total", _reached(rows, total), lambda row: row.total_sparsity),
     ]
     cost = [
-        _column(table, unit, [_done(row, figures.flops(row.flops, divisor)) for row in rows], lambda row: row.flops),
+        _column(table, unit, [_done(row, text) for row, text in zip(rows, flops, strict=True)], lambda row: row.flops),
         _column(
             table, "fewer", [_done(row, figures.times(row.times_fewer)) for row in rows], lambda row: row.times_fewer
         ),
@@ -136,6 +136,23 @@ def layout(table: Table) -> Layout:
     lead = _lead(table) if table.metrics else []
     others = [_metric(table, info) for info in table.metrics[1:]]
     return Layout(tuple(names), tuple(sparsity), tuple(lead), tuple(others), tuple(cost), _breaks(table))
+
+
+def split(shown: Layout, fits: Callable[[Sequence[Column]], bool]) -> Iterator[list[Column]]:
+    """One table of all columns where it fits, else the other metrics in tables of their own behind the first."""
+    everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
+    if fits(everything):
+        yield everything
+        return
+    yield [*shown.names, *shown.sparsity, *shown.lead, *shown.cost]
+    pending: list[Column] = []
+    for column in shown.others:
+        if pending and not fits([*shown.names, *pending, column]):
+            yield [*shown.names, *pending]
+            pending = []
+        pending.append(column)
+    if pending:
+        yield [*shown.names, *pending]
 
 
 def _column(table: Table, title: str, cells: Sequence[str], value: Callable[[Row], float | None]) -> Column:
@@ -166,7 +183,7 @@ def _lead(table: Table) -> list[Column]:
 
 def _metric(table: Table, info: MetricInfo, *, lead: bool = False) -> Column:
     rows = [
-        figures.metric(row.metrics.get(info.name), info) if row.seeds else ("failed" if lead else "")
+        figures.metric(row.metrics.get(info.name), info) if row.cells else ("failed" if lead else "")
         for row in table.rows
     ]
     baselines = [_value(baseline, info) for baseline in table.baselines]
@@ -192,7 +209,7 @@ def _reached(rows: Sequence[Row], values: Sequence[float | None]) -> list[str]:
 
 def _done(row: Row, text: str) -> str:
     """``text``, or nothing on a line whose every cell failed."""
-    return text if row.seeds else ""
+    return text if row.cells else ""
 
 
 def _marks(row: Row) -> str:

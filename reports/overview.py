@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reports.answers import SHARES, UNSPECIFIED, Answer, answers
 from reports.curves import Series, point
-from reports.retention import Kept, band, curve, points
+from reports.retention import Curve, Kept, band, points
 from reports.table import MetricInfo, Row, Table
 
 
@@ -63,9 +63,7 @@ def _panels(table: Table) -> list[Panel]:
 
 def _panel(table: Table, setting: str, found: Sequence[Answer]) -> Panel:
     rows = [row for row in table.rows if row.setting == setting]
-    dense = next((row for row in rows if row.dense), None)
     lines = {answer.pruner: [row for row in rows if row.line == answer.pruner] for answer in found}
-    drawn = [_retention(line, mine, dense, table.metrics[0]) for line, mine in lines.items() if dense and table.metrics]
     return Panel(
         found[0].family,
         table.task,
@@ -74,14 +72,15 @@ def _panel(table: Table, setting: str, found: Sequence[Answer]) -> Panel:
         found[0].metric,
         found[0].informative,
         tuple(Safe(lines[answer.pruner][0].pruner, answer) for answer in found),
-        tuple(series for series in drawn if series is not None),
+        tuple(
+            _retention(answer.pruner, lines[answer.pruner], answer.curve, table.metrics[0])
+            for answer in found
+            if answer.curve is not None
+        ),
     )
 
 
-def _retention(line: str, rows: Sequence[Row], dense: Row, metric: MetricInfo) -> Series | None:
-    found = curve(rows, dense, metric)
-    if found is None:
-        return None
+def _retention(line: str, rows: Sequence[Row], found: Curve, metric: MetricInfo) -> Series:
     ends = band(found)
     drawn = [
         replace(

@@ -88,7 +88,8 @@ def kept(found: Curve, share: float) -> Kept:
         bound = "at least"
     else:
         bound = "none" if first[0] else "failed" if found.failed[first.argmax()] else ""
-    return Kept(float(sparsity[-1]), float(flops[-1]), _interval(sparsity, found), _interval(flops, found), bound)
+    sparsities, shares = _intervals(np.stack([sparsity, flops]), found)
+    return Kept(float(sparsity[-1]), float(flops[-1]), sparsities, shares, bound)
 
 
 def band(found: Curve) -> tuple[Floats, Floats] | None:
@@ -107,7 +108,7 @@ def area(found: Curve, top: float) -> tuple[float, tuple[float, float] | None] |
     sparsity = np.concatenate([[0.0], found.sparsity]) if anchor else found.sparsity
     ones = np.ones((len(found.retention), int(anchor)))
     areas = np.trapezoid(np.hstack([ones, found.retention]), sparsity, axis=1) / (sparsity[-1] - sparsity[0])
-    return float(areas[-1]), _interval(areas, found)
+    return float(areas[-1]), _intervals(areas[None], found)[0]
 
 
 def _place(row: Row) -> float | None:
@@ -163,8 +164,9 @@ def _crossings(found: Curve, share: float) -> tuple[Floats, Floats]:
     return np.where(after == 0, 0.0, sparsity), np.where(after == 0, 1.0, flops)
 
 
-def _interval(values: Floats, found: Curve) -> tuple[float, float] | None:
+def _intervals(values: Floats, found: Curve) -> list[tuple[float, float] | None]:
+    """One a row of ``values``, shape (rows, samples + 1)."""
     if found.seeds < 2:
-        return None
-    low, high = np.quantile(values[:-1], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
+        return [None] * len(values)
+    ends = np.quantile(values[:, :-1], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), axis=1)
+    return [(float(low), float(high)) for low, high in ends.T]

@@ -6,7 +6,7 @@ What was measured on other data (name, kind or digest) or under another version 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ def _data(record: Record) -> tuple[str, str, str]:
 
 
 def _table(records: Sequence[Record], references: Sequence[Mapping[str, Any]], examples: Examples) -> Table:
-    kept = _one_a_seed([_placed(record) for record in records])
+    kept = _one_a_seed(_placed(records))
     settings = identity.distinguishing(sorted({cell.setting for cell in kept}))
     by_setting = _grouped(kept, lambda cell: cell.setting)
     found = [cell.record for cell in kept]
@@ -77,10 +77,18 @@ def _table(records: Sequence[Record], references: Sequence[Mapping[str, Any]], e
     )
 
 
-def _placed(record: Record) -> Placed:
-    return Placed(
-        record, identity.setting(record), identity.recipe(record), identity.target(record), identity.path(record)
-    )
+def _placed(records: Sequence[Record]) -> Iterator[Placed]:
+    """The records with what decides on their rows, which is worked out once for those that share their facts."""
+    settings: dict[tuple[object, ...], identity.Facts] = {}
+    paths: dict[tuple[object, ...], identity.Facts] = {}
+    for record in records:
+        alike = (record.model, record.preset, id(record.options), id(record.provenance), id(record.path))
+        if alike not in settings:
+            settings[alike] = identity.setting(record)
+        way = (identity.is_dense(record), id(record.path))
+        if way not in paths:
+            paths[way] = identity.path(record)
+        yield Placed(record, settings[alike], identity.recipe(record), identity.target(record), paths[way])
 
 
 def _one_a_seed(cells: Iterable[Placed]) -> list[Placed]:
@@ -107,7 +115,7 @@ def _rows(cells: Sequence[Placed], setting: str, lead: str, examples: Examples) 
             name = identity.recipe_label(recipe)
             label, line = _labelled(name, setting, labels[path]), _labelled(name, labels[path])
             records = [cell.record for cell in paths[path]]
-            row = replace(_row(label, recipe[0], target, records, dense), setting=setting, line=line)
+            row = _row(label, line, setting, recipe[0], target, records, dense)
             rows.append(row if row.dense else replace(row, evidence=_evidence(row, dense, lead, values)))
     return rows
 
@@ -136,7 +144,15 @@ def _reading_once(examples: Examples, records: Iterable[Record]) -> Examples:
     return read
 
 
-def _row(label: str, pruner: str, target: float, records: Sequence[Record], dense: Mapping[int, Record]) -> Row:
+def _row(
+    label: str,
+    line: str,
+    setting: str,
+    pruner: str,
+    target: float,
+    records: Sequence[Record],
+    dense: Mapping[int, Record],
+) -> Row:
     done = sorted((record for record in records if record.status == "done"), key=lambda record: record.seed)
     paired = [(record, dense[record.seed]) for record in done if record.seed in dense and pruner != DENSE]
     first = done[0] if done else records[0]
@@ -164,6 +180,8 @@ def _row(label: str, pruner: str, target: float, records: Sequence[Record], dens
         collapses=tuple(record for record in done if record.collapsed_layers),
         n=tuple(sorted({record.n for record in done})),
         floor=_means([record.notes.get("floor", {}) for record in done]),
+        setting=setting,
+        line=line,
     )
 
 

@@ -78,7 +78,9 @@ def paired(
     if before.shape != after.shape:
         raise ValueError(f"{before.shape} and {after.shape} (seeds, examples) cannot be paired")
     values = after - before
-    values = values[:, np.isfinite(values).all(axis=0)]
+    finite = np.isfinite(values)
+    if not finite.all():
+        values = values[:, finite.all(axis=0)]
     if not values.size:
         raise ValueError("nothing to compare")
     seeds, examples = values.shape

@@ -98,9 +98,9 @@ def _by_task(found: Sequence[Answer]) -> Block:
         columns.append(Column(f"FLOPs {share * 100:g} %", tuple(map(_flops, kept)), values=values))
     areas, ranks = tuple(a.area for a in found), tuple(a.rank for a in found)
     columns.append(Column("area", tuple(_spread(a.area, a.area_interval) for a in found), values=areas))
-    columns.append(
-        Column("rank", tuple(map(_rank, ranks)), best=frozenset(i for i, r in enumerate(ranks) if r == 1), values=ranks)
-    )
+    firsts = {a.place: min(b.rank for b in found if b.place == a.place and b.rank) for a in found if a.rank}
+    best = frozenset(i for i, a in enumerate(found) if a.rank and a.rank == firsts[a.place])
+    columns.append(Column("rank", tuple(map(_rank, ranks)), best=best, values=ranks))
     mute = sorted({task_label(answer) for answer in found if not answer.informative})
     return Block(
         "Which pruner is safe where",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
 from reports.escape import printable
 from reports.footer import footer
-from reports.layout import Block, Column, Layout, facts, heading, layout
+from reports.layout import Block, Column, facts, heading, layout, split
 from reports.table import Table
 
 WIDTH = 140
@@ -44,7 +44,7 @@ def block(shown: Block, width: int = WIDTH) -> str:
 
 def _render(table: Table, width: int) -> str:
     shown = layout(table)
-    drawn = [_draw(columns, shown.breaks) for columns in _split(shown, width)]
+    drawn = [_draw(columns, shown.breaks) for columns in split(shown, lambda columns: _width(columns) <= width)]
     length = max((len(line) for block in drawn for line in block.splitlines()), default=0)
     wrapped = min(width, max(length, PROSE))
     names = facts(table)
@@ -52,23 +52,6 @@ def _render(table: Table, width: int) -> str:
     header = [_wrapped(said, f"{name:<{margin}}", wrapped, margin) for name, said in names]
     below = [_wrapped(said, "", wrapped, 2) for said in footer(table, BEST)]
     return "\n\n".join([printable(heading(table)), "\n".join(header), *drawn, "\n".join(below)])
-
-
-def _split(shown: Layout, width: int) -> Iterator[list[Column]]:
-    """One table of all columns where it fits, else the other metrics in tables of their own below the first."""
-    everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
-    if _width(everything) <= width:
-        yield everything
-        return
-    yield [*shown.names, *shown.sparsity, *shown.lead, *shown.cost]
-    pending: list[Column] = []
-    for column in shown.others:
-        if pending and _width([*shown.names, *pending, column]) > width:
-            yield [*shown.names, *pending]
-            pending = []
-        pending.append(column)
-    if pending:
-        yield [*shown.names, *pending]
 
 
 def _width(columns: Sequence[Column]) -> int:

@@ -90,7 +90,7 @@ def make_failure(pruner: str, target: float, seed: int = 0, **changes: Any) -> R
     return make_record(pruner, target, seed, **{**nothing, **left, "failure": failure, **changes})
 
 
-def make_store(folder: Path, records: Sequence[Record], references: Sequence[dict[str, Any]] = ()) -> Store:
+def make_store(folder: Path | str, records: Sequence[Record], references: Sequence[dict[str, Any]] = ()) -> Store:
     """A results folder that holds ``records``, each with the same timing."""
     store = Store(folder, create=True)
     for record in records:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def compare(
-    base: Annotated[Path, typer.Argument(help="A results folder, or a baseline file that --update-baseline wrote.")],
-    head: Annotated[Path, typer.Argument(help="The same, of the code to be judged.")],
+    base: Annotated[
+        str, typer.Argument(help="A results folder or its URL, or a baseline file that --update-baseline wrote.")
+    ],
+    head: Annotated[str, typer.Argument(help="The same, of the code to be judged.")],
     margin: Annotated[
         list[str] | None,
         typer.Option(help="How much worse a metric may get: accuracy=0.005, loss=5% (of the base), or for all 0.01."),
@@ -48,7 +50,7 @@ def compare(
 
     margins = parse(margin or ())
     theirs = sides.read(head)
-    if update_baseline and not base.exists():
+    if update_baseline and not Path(base).exists():
         _update(base, theirs)
         return
     timed = clock.compare(*speed, margin=speed_margin or clock.MARGIN) if speed else ()
@@ -67,14 +69,15 @@ def compare(
         raise typer.Exit(found.exit_code)
 
 
-def _update(base: Path, head: Side) -> None:
+def _update(base: str, head: Side) -> None:
+    from bench.storage import is_url
     from reports.compare import baseline
 
-    if base.is_dir():
+    if is_url(base) or Path(base).is_dir():
         raise UsageError(
             "is a folder, not a baseline file", where=f"--update-baseline {base}", mend="Give a file as BASE."
         )
-    baseline.write(base, [(cell.record, cell.examples()) for cell in head.cells])
+    baseline.write(Path(base), [(cell.record, cell.examples()) for cell in head.cells])
     typer.echo(f"{base}: written with {len(head.cells)} cells.", err=True)
 
 

@@ -34,21 +34,23 @@ class Side:
     cells: tuple[Measured, ...]
 
 
-def read(path: Path) -> Side:
-    """The cells at ``path``. Raises ``BenchError`` where there are none or they cannot be read."""
-    if path.is_dir():
-        cells = _of_folder(Store(path))
+def read(address: str) -> Side:
+    """The cells of the results folder, at a path or URL, or of the baseline file. Raises ``BenchError`` where there are
+    none or they cannot be read."""
+    path = Path(address)
+    if path.is_dir() or Store.at(address):
+        cells = _of_folder(Store(address))
     elif path.is_file():
         cells = tuple(Measured(record, lambda found=found: found) for record, found in baseline.read(path))  # type: ignore[misc]
     else:
         raise UsageError(
             "is neither a results folder nor a baseline file",
-            where=str(path),
+            where=address,
             mend="Give the --out of a 'bench run', or a file that --update-baseline wrote.",
         )
     if not cells:
-        raise StoreError("holds no cell", where=str(path), mend="Run 'bench run' with this --out first.")
-    return Side(str(path), cells)
+        raise StoreError("holds no cell", where=address, mend="Run 'bench run' with this --out first.")
+    return Side(address, cells)
 
 
 def _of_folder(store: Store) -> tuple[Measured, ...]:

@@ -11,13 +11,13 @@ from reports.curves import BYTES, FLOPS, LATENCY, SPARSITY, Chart, Point, Series
 from reports.estimates import Estimate
 from reports.html import axes
 from reports.html.axes import Axis
+from reports.scales import UNITS
 from reports.table import MetricInfo
 
 WIDTH, HEIGHT = 460.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 12.0, 12.0, 46.0
 FAILED_STEP = 11.0
 """Between the rows of crosses at the bottom."""
-MS = ((1.0, "ms"),)
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 """Of the lines of one pruner, one a recipe."""
 DENSE_CLASS = 0
@@ -161,7 +161,7 @@ def place(kind: str, value: float | None) -> str:
         return f"sparsity {figures.sparsities([value])[0]}"
     if kind == LATENCY:
         return f"{value:.3g} ms"
-    divisor, unit = next((scale for scale in _units(kind) if value >= scale[0]), _units(kind)[-1])
+    divisor, unit = next((scale for scale in UNITS[kind] if value >= scale[0]), UNITS[kind][-1])
     return f"{figures.flops(value, divisor)} {unit}"
 
 
@@ -177,16 +177,12 @@ def estimate(point: Point) -> Estimate | None:
     return Estimate(point.mean, None if point.high is None else point.high - point.mean, point.seeds)
 
 
-def _units(kind: str) -> Sequence[tuple[float, str]]:
-    return {FLOPS: figures.SCALES, BYTES: axes.BYTES}.get(kind, MS)
-
-
 def _x_axis(kind: str, values: Sequence[float]) -> Axis:
     start, end = LEFT, WIDTH - RIGHT
     if kind == SPARSITY:
         return axes.sparsity_axis(values, start, end)
     titles = {FLOPS: "FLOPs per example", BYTES: "bytes, compressed", LATENCY: "latency, measured (ms)"}
-    return axes.cost_axis(titles[kind], _units(kind), values, start, end)
+    return axes.cost_axis(titles[kind], kind, values, start, end)
 
 
 def _near(chance: float | None, means: Sequence[float]) -> list[float]:

@@ -59,8 +59,10 @@ class _Shared:
 class _Filling:
     """The data while it is gathered."""
 
-    def __init__(self, store: Store, command: Command, latency: Measured) -> None:
-        self.store, self.command, self.latency = store, command, latency
+    def __init__(
+        self, store: Store, command: Command, latency: Measured, seconds: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        self.store, self.command, self.latency, self.seconds = store, command, latency, seconds
         self.shared = {name: _Shared() for name in ("layers", "steps", "provenance", "facts")}
         self.layers_left, self.samples_left = LAYERS, SAMPLED
         self.without_layers = self.without_samples = 0
@@ -85,7 +87,7 @@ class _Filling:
             "seed": record.seed,
             "numbers": [getattr(record, name) for name, _ in NUMBERS],
             "metrics": dict(_clipped(record.metrics)),
-            "seconds": dict(_clipped(self.store.timing(record.key))),
+            "seconds": dict(_clipped(self.seconds.get(record.key, {}))),
             "provenance": self._provenance(record),
             "notes": self._facts({name: note for name, note in record.notes.items() if name != NOTE}),
         }
@@ -171,7 +173,8 @@ NUMBERS = (
 
 def drawers(tables: Sequence[Table], store: Store, command: Command, latency: Measured) -> Drawers:
     """All rows of the tables, in their order."""
-    filling = _Filling(store, command, latency)
+    keys = [record.key for table in tables for row in table.rows for record in (*row.cells, *row.failures)]
+    filling = _Filling(store, command, latency, store.timings(keys))
     rows: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     for number, table in enumerate(tables):

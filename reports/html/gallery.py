@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports import curves
+from reports import curves, latency_curves
 from reports.curves import Chart, Place
 from reports.html import charts, grids, heat
 from reports.html.charts import Drawing
@@ -82,7 +82,7 @@ class Gallery:
         if least > self.room.points:
             self.room.refused("tasks' further figures")
             return ()
-        pareto = [*curves.against_bytes([self.table]), *curves.against_latency([self.table], self.latency)]
+        pareto = [*curves.against_bytes([self.table]), *latency_curves.against_latency([self.table], self.latency)]
         return (
             *self._drawn([[chart] for chart in pareto if self._leads(chart)]),
             *self._trajectories(),

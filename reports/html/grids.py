@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from markupsafe import Markup, escape
+
 from reports import figures
 from reports.answers import Answer
 from reports.curves import Chart, Point, Trajectory
@@ -18,6 +20,7 @@ from reports.table import MetricInfo, Table
 LABEL = 300
 """Characters of a cell at most."""
 _INTERVAL = re.compile(r" (±\S+|\([^()]* to [^()]*\))")
+STAR = '<abbr title="differs significantly from dense">*</abbr>'
 MARKS = "marks"
 """Title of the column that has none elsewhere."""
 
@@ -58,6 +61,31 @@ class Title(NamedTuple):
 class Grid:
     titles: tuple[Title, ...]
     lines: tuple[Line, ...]
+
+    def body(self) -> Markup:
+        """The lines as a table's rows. Of a large page they are most, and the template would take three times as long
+        for them."""
+        classes = ["" if title.left else ' class="n"' for title in self.titles]
+        return Markup("\n".join(_drawn(line, classes) for line in self.lines))
+
+
+def _drawn(line: Line, classes: Sequence[str]) -> str:
+    """A row; all of it but the cells' texts is our own."""
+    numbers = {"p": line.pruner, "t": line.task, "r": line.row}
+    said = "".join(f' data-{name}="{number}"' for name, number in numbers.items() if number is not None)
+    kind = "dense " * line.dense + "rule" * line.ruled
+    first, *others = line.cells
+    cells = "".join(map(_cell, others, classes[1:]))
+    said += f' class="{kind}"' if kind else ""
+    return f'<tr{said}><th scope="row">{escape(first.text)}</th>{cells}</tr>'
+
+
+def _cell(cell: Cell, kind: str) -> str:
+    value = f' data-v="{cell.value}"' if cell.value else ""
+    text = f"<strong>{escape(cell.text)}</strong>" if cell.best else escape(cell.text)
+    below = " below" if cell.spread.startswith("(") else ""
+    spread = f' <span class="ci{below}">{escape(cell.spread)}</span>' if cell.spread else ""
+    return f"<td{kind}{value}>{text}{spread}{STAR if cell.starred else ''}</td>"
 
 
 def of_table(table: Table, first_row: int, pruners: Mapping[str, int], task: int) -> Grid:

@@ -18,6 +18,7 @@ from math import isclose
 from bench.record import Record
 from reports import identity
 from reports.estimates import Estimate, estimate
+from reports.figures import seeds_told
 from reports.papers.published import FLOPS, PRESET, Column, Paper, Value
 
 REPRODUCED, CONTRADICTED, UNDECIDED, NOT_COMPARABLE = "reproduced", "contradicted", "undecided", "not comparable"
@@ -57,7 +58,7 @@ class Beside:
     paper: Paper
     figures: tuple[Figure, ...]
     settings: tuple[str, ...]
-    """Data and preset of the measured figures, in words."""
+    """Data, preset and seeds of the measured figures, in words."""
     left_out: int
     """Cells of the paper's tasks on other data or presets than those shown."""
 
@@ -117,12 +118,13 @@ def judge(paper: Paper, column: Column, published: float, measured: Estimate, re
     """The verdict on a figure, and why where that is not plain."""
     doubt = column.doubt or paper.doubt
     kind = str(record.data.get("kind", ""))
-    if doubt is not None:
-        return NOT_COMPARABLE, doubt
+    reasons = [] if doubt is None else [doubt.rstrip(".")]
     if kind != paper.data:
-        return NOT_COMPARABLE, f"measured on a {kind} of the data" if kind in KINDS else "measured on other data"
+        reasons.append(f"measured on a {kind} of the data" if kind in KINDS else "measured on other data")
     if record.preset != PRESET:
-        return NOT_COMPARABLE, f"measured with the preset {record.preset}"
+        reasons.append(f"measured with the preset {record.preset}")
+    if reasons:
+        return NOT_COMPARABLE, "; ".join(reasons)
     if measured.half_width is None:
         return UNDECIDED, "one seed has no interval"
     tolerance = paper.tolerance if column.tolerance is None else column.tolerance
@@ -180,9 +182,8 @@ def _value(record: Record, column: Column) -> float | None:
 
 
 def _settings(records: Sequence[Record]) -> tuple[str, ...]:
-    found = [
-        f"{record.task}: {record.data.get('name', 'unknown data')} ({record.data.get('kind', 'unknown')}), "
-        f"preset {record.preset}"
-        for record in records
-    ]
-    return tuple(dict.fromkeys(found))
+    found: dict[str, set[int]] = {}
+    for record in records:
+        data = f"{record.data.get('name', 'unknown data')} ({record.data.get('kind', 'unknown')})"
+        found.setdefault(f"{record.task}: {data}, preset {record.preset}", set()).add(record.seed)
+    return tuple(f"{place}, {seeds_told([*seeds])}" for place, seeds in found.items())

@@ -48,6 +48,9 @@ def sentences(found: Beside) -> list[str]:
     paper, said = found.paper, []
     if _measured(found):
         counts = [f"{count} {verdict}" for verdict in VERDICTS if (count := found.count(verdict))]
+        published = [figure for figure in found.figures if figure.published is not None]
+        missing = sum(figure.measured is None and not figure.failed for figure in published)
+        counts += [f"{missing} not measured"] * bool(missing)
         said.append(f"{', '.join(counts) or 'nothing to judge'}; tolerance {_tolerances(paper)}.")
         reasons = dict.fromkeys(f"{figure.verdict}: {figure.reason}" for figure in found.figures if figure.reason)
         said += [f"{reason.rstrip('.')}." for reason in reasons]
@@ -56,6 +59,9 @@ def sentences(found: Beside) -> list[str]:
             said.append(f"{found.left_out} cells on other data or with another preset are left out.")
     else:
         said.append("Published figures alone: nothing of it is measured here.")
+    if percent := [column.name for column in paper.columns if column.scale == 100]:
+        all_ = len(percent) == sum(column.metric is not None for column in paper.columns)
+        said.append("All figures are in %." if all_ else f"In %: {', '.join(percent)}.")
     if failures := {key for figure in found.figures for key in figure.failed}:
         said.append(f"{len(failures)} {'cell' if len(failures) == 1 else 'cells'} failed: 'bench status' lists them.")
     if not _measured(found) and paper.doubt:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from matplotlib.figure import Figure
 
 from bench.errors import UsageError
-from reports import curves
+from reports import curves, latency_curves
 from reports.curves import Chart, Densities, Place, Trajectory
 from reports.latency import Measured
 from reports.overview import overview
@@ -62,7 +62,7 @@ def of_tasks(tables: Sequence[Table], latency: Measured, looks: Mapping[str, Loo
         found.append((place, "-".join(what), f"{place.task}: {' against '.join(what)}", draw))
 
     lines = [*curves.against_sparsity(tables), *curves.against_flops(tables)]
-    fronts = [*curves.against_bytes(tables), *curves.against_latency(tables, latency)]
+    fronts = [*curves.against_bytes(tables), *latency_curves.against_latency(tables, latency)]
     for chart in lines:
         add(chart.place, chart.metric.name, chart.kind, draw=_call(draw_curves, chart, looks))
     for chart in fronts:

@@ -51,7 +51,7 @@ def heat_map(found: Sequence[Densities]) -> Figure:
     floor = frame(figure, named(place), remark(place, said), [])
     wide, high = (72 * inches for inches in figure.get_size_inches())
     norm = LogNorm(_least(found), 1.0)
-    colors = matplotlib.colormaps["cividis"].with_extremes(bad="white", under="white")
+    colors = matplotlib.colormaps["cividis"].with_extremes(bad="white")  # where nothing is left
     y = floor + inside
     for line, texts, head in zip(lines, headings, above, strict=True):
         y -= head + row * len(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -116,13 +116,14 @@ def _ends(points: Iterable[Point], front: Collection[Point]) -> list[float]:
 
 
 def _label(figure: Figure, axes: Any, chart: Chart, points: list[Point]) -> None:
-    """Sparsities beside the front's points, as far as they cover no point and no other label."""
+    """Sparsities beside the front's points, as far as they cover no point, no part of the front and no other label."""
     if not chart.front:
         return
     figure.draw_without_rendering()
     scale = figure.dpi / 72
     taken = [_box(axes.transData.transform((p.x, p.mean)), MARKER, MARKER, scale) for p in points]
     frame = axes.get_window_extent()
+    taken += _line([axes.transData.transform((p.x, p.mean)) for p in chart.front], frame.x1)
     placed: list[tuple[str, float, float]] = []
     for p, said in zip(chart.front, _said(chart.front), strict=True):
         at = axes.transData.transform((p.x, p.mean))
@@ -141,6 +142,14 @@ def _label(figure: Figure, axes: Any, chart: Chart, points: list[Point]) -> None
                     said, (p.x, p.mean), (right, up), textcoords="offset points", ha=horizontal, va=vertical, zorder=50
                 ).set_in_layout(False)
                 break
+
+
+def _line(corners: Sequence[Any], right: float) -> list[tuple[float, float, float, float]]:
+    """The steps of the front, on to the ``right`` edge, as boxes of no width."""
+    ends = [*((x, y) for x, y in corners[1:]), (right, corners[-1][1])]
+    across = [(x, y, after, y) for (x, y), (after, _) in zip(corners, ends, strict=True)]
+    up = [(after, min(y, above), after, max(y, above)) for (_, y), (after, above) in zip(corners, ends, strict=True)]
+    return [*across, *up]
 
 
 def _said(front: Iterable[Point]) -> list[str]:

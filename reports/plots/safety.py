@@ -57,7 +57,7 @@ def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figur
         axes.annotate(
             shortened(_heading(panel), WIDTH * 72 - 12, SMALL + 0.5),
             (0, y),
-            (-max(map(width, names.values())) - 4, 0),
+            (-max(map(width, names.values())) - 2, 0),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             va="center",

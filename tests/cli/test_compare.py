@@ -38,6 +38,16 @@ def test_a_folder_against_itself_is_fine(base, capsys):
     assert out.splitlines()[-1] == ("no regression found. No evidence of a regression is no proof that there is none.")
 
 
+def test_either_side_may_lie_behind_a_url(base, tmp_path, capsys):
+    whole, fewer = (f"memory://{tmp_path.name}/{name}" for name in ("whole", "fewer"))
+    make_store(whole, records())
+    make_store(fewer, records()[:-1])
+    assert run(capsys, "compare", whole, f"file://{base}")[0] == 0
+    code, out, _ = run(capsys, "compare", whole, fewer)
+    assert code == 3
+    assert "seed 1: missing in HEAD" in out
+
+
 def test_a_missing_cell_exits_with_3_and_other_data_with_4(base, tmp_path, capsys):
     fewer = make_store(tmp_path / "fewer", records()[:-1]).root
     code, out, _ = run(capsys, "compare", base, fewer)
@@ -91,6 +101,8 @@ def test_update_baseline_writes_the_file_and_accepts_what_changed(base, tmp_path
     [
         (("{base}", "nowhere"), "nowhere: is neither a results folder nor a baseline file."),
         (("{base}", "{tmp}"), "is not a results folder"),
+        (("{base}", "file://{tmp}/nowhere"), "is neither a results folder nor a baseline file."),
+        (("file://{base}", "{base}", "--update-baseline"), "is a folder, not a baseline file"),
         (("{base}", "{tmp}/empty.jsonl"), "holds no cell"),
         (("{base}", "{base}", "--margin", "accuracy"), "--margin accuracy: is no margin."),
         (("{base}", "{base}", "--margin", "acc=1"), "no metric 'acc'. There is: accuracy, loss."),

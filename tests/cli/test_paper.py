@@ -44,7 +44,7 @@ def test_run_computes_the_grid_and_shows_it_beside_and_show_finds_it_again(capsy
     (line,) = [line for line in out.splitlines() if line.lstrip().startswith("1  accuracy random")]
     assert "96.57" in line
     assert "not comparable" in line
-    assert "Measured: ag-news: AG News (sample), preset smoke." in out
+    assert "Measured: ag-news: AG News (sample), preset smoke, 2 seeds (0-1)." in out
     assert run(capsys, "show", "ag-news", "--out", tmp_path)[1] == out
 
 

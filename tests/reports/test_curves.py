@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.record import Layer
-from reports import curves
+from reports import curves, latency_curves
 from reports.answers import answers
 from reports.curves import Point
 from reports.overview import overview
@@ -133,7 +133,7 @@ def test_latency_is_that_of_the_fastest_back_end_that_runs_the_pruned_model():
     for cell, csr in zip(cells, (1.0, 2.0, 6.0), strict=True):
         # 'dense' has no zeros and is not the pruned model, a search is no model at all
         latency[cell.key] = clock(dense=0.5, masked=4.0, CSR=csr, search=0.1)
-    chart = curves.against_latency(tables([dense, *cells]), latency)[0]
+    chart = latency_curves.against_latency(tables([dense, *cells]), latency)[0]
     (point,) = chart.series[0].points
     assert (point.x, point.x_low, point.x_high, point.backend) == (2.0, 0.5, 6.5, "CSR")  # median of 1, 2, 6
     assert (chart.dense.x, chart.dense.backend) == (4.0, "dense")
@@ -145,7 +145,7 @@ def test_what_was_measured_otherwise_is_another_chart():
     dense, *cells = pruned(2)
     latency = {dense.key: clock(dense=4.0), cells[0].key: clock(CSR=1.0)}
     latency[cells[1].key] = {**clock(CSR=2.0), "batch_size": 64}
-    found = curves.against_latency(tables([dense, *cells]), latency)
+    found = latency_curves.against_latency(tables([dense, *cells]), latency)
     by_condition = {chart.condition: chart for chart in found if chart.metric.name == "accuracy"}
     assert list(by_condition) == ["batch size 64, 1 thread, Toy", "batch size 8, 1 thread, Toy"]
     assert [chart.series[0].points[0].x for chart in by_condition.values()] == [2.0, 1.0]
@@ -155,14 +155,16 @@ def test_what_was_measured_otherwise_is_another_chart():
 def test_half_precision_is_never_beside_full():
     dense, *cells = pruned(1)
     latency = {dense.key: clock(dense=4.0), cells[0].key: clock(masked=4.0, dense_half=2.0, half=1.5)}
-    full, half = (c for c in curves.against_latency(tables([dense, *cells]), latency) if c.metric.name == "accuracy")
+    full, half = (
+        c for c in latency_curves.against_latency(tables([dense, *cells]), latency) if c.metric.name == "accuracy"
+    )
     assert (full.series[0].points[0].x, full.dense.x) == (4.0, 4.0)
     assert (half.series[0].points[0].x, half.dense.x) == (1.5, 2.0)
     assert half.condition.endswith("float16")
 
 
 def test_without_measurements_there_is_no_latency_chart(records):
-    assert curves.against_latency(tables(records), {}) == []
+    assert latency_curves.against_latency(tables(records), {}) == []
 
 
 def layered(target, seed, *kept, names=("a.weight", "b.weight")):

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reports import escape, latex, markdown, tabular, text
+from reports import escape, latex, markdown, summary, tabular, text
+from reports.answers import answers
 from reports.layout import Block, Column
 from reports.rows import tables
 from tests.factories import make_failure, make_record
@@ -129,3 +130,19 @@ def test_pdflatex_compiles_the_tables_as_they_are(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="pdflatex is not installed; golden files show which tables are split"
+)
+def test_tables_stay_within_the_line(tmp_path):
+    metrics = dict.fromkeys(("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10"), 0.123)
+    records = [make_record(p, t, s, metrics=metrics) for p, t in (("dense", 0), ("magnitude", 0.98)) for s in range(3)]
+    found = latex.render(tables(records)) + latex.document(summary.blocks(answers(tables(records))))
+    (tmp_path / "tables.tex").write_text(found, encoding="ascii")
+    (tmp_path / "paper.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{tables}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout[-2000:]

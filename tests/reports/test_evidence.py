@@ -99,9 +99,13 @@ def test_the_best_of_each_target_is_marked_by_the_direction_of_its_metric():
     assert best(records) == {
         ("a", 0.5): {"accuracy"},
         ("b", 0.5): {"loss"},
-        ("a", 0.9): {"loss"},  # both have 0.3
-        ("b", 0.9): {"accuracy", "loss"},
+        ("b", 0.9): {"accuracy"},  # both have a loss of 0.3
     }
+
+
+def test_equal_means_are_equally_good_unless_all_are():
+    tied = [scored(name, 0.5, value, 0.1) for name, value in (("a", 0.8), ("b", 0.8), ("c", 0.7))]
+    assert best(tied) == {("a", 0.5): {"accuracy"}, ("b", 0.5): {"accuracy"}}
 
 
 def test_a_pruner_alone_at_its_target_and_the_dense_reference_are_not_marked():

@@ -54,6 +54,12 @@ def test_flops_take_the_unit_that_suits_the_largest():
     assert figures.flops(22_953_600_000, 1e9) == "22.95"
 
 
+def test_flops_of_models_of_other_sizes_stand_each_in_their_own_unit():
+    assert figures.flops_column([2.5e6, 30_000.0, None]) == ("MFLOPs", ["2.500", "0.0300", "–"])
+    assert figures.flops_column([2.5e6], [3e9]) == ("FLOPs", ["2.500 M"])
+    assert figures.flops_column([4.2e9, 51_200.0, 512.0, 0.0]) == ("FLOPs", ["4.200 G", "51.20 k", "512.0", "0.000"])
+
+
 def test_how_many_times_fewer():
     shown = {1.0: "1.00×", 31.25: "31.2×", 1234.5: "1,234×", math.inf: "∞", None: "–"}
     assert {value: figures.times(value) for value in shown} == shown

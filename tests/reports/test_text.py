@@ -139,7 +139,7 @@ def test_where_random_pruning_loses_nothing_the_table_says_so():
     loses = make_record("random", 0.9, metrics={"accuracy": 0.88, "loss": 0.3})
     said = " ".join(text.render(tables([make_record(), keeps, loses, make_record("grasp", 0.9)])).split())
     # 0.895 is 99.4 % of the dense 0.9, 0.88 is 97.8 %
-    assert "At 0.5 random pruning keeps 99% of the dense accuracy or more" in said
+    assert "At 0.5 random pruning keeps 99 % of the dense accuracy or more" in said
     assert "random pruning keeps" not in text.render(tables([make_record(), loses]))
 
 
@@ -157,3 +157,10 @@ def test_markdown_has_one_table_and_escapes_its_delimiter():
     drawn = markdown.render(tables(ranking(3, model="a|b") + ranking(1, model="c")))
     assert r"dense \[a\|b\]" in drawn
     assert drawn.count("|:---") == 1
+
+
+def test_what_can_be_pruned_is_told_by_model_where_models_differ():
+    cells = [make_record(model=model, prunable=prunable) for model, prunable in (("a", 1000), ("b", 500), ("c", 1000))]
+    said = " ".join(text.render(tables(cells)).split())
+    assert "Prunable: a, c: 1,000 of 4,000 parameters; b: 500 of 4,000 parameters." in said
+    assert "Prunable: 1,000 of 4,000 parameters." in " ".join(text.render(tables(cells[:1])).split())

@@ -24,7 +24,7 @@ def written(path, cells):
 def test_a_baseline_compares_like_the_folder_that_it_was_written_from(tmp_path):
     failed = Measured(make_failure("grasp", 0.98), dict)
     cells = [*grid(), failed]
-    found = compare(sides.read(written(tmp_path / "b.jsonl", cells)), side(cells))
+    found = compare(sides.read(str(written(tmp_path / "b.jsonl", cells))), side(cells))
     assert {finding.verdict for finding in found.findings if "0.98" not in finding.subject} == {PASSED}
     assert found.exit_code == 0
 
@@ -82,7 +82,7 @@ def test_a_folder_of_files_is_read_with_its_examples(tmp_path):
     store = make_store(tmp_path, [])
     name = store.put_file(one.record.key, "examples", save({"accuracy": np.ones(4, np.float32)}), ".safetensors")
     store.put_record(replace(one.record, files={"examples": name}), {})
-    (found,) = sides.read(tmp_path).cells
+    (found,) = sides.read(str(tmp_path)).cells
     assert found.examples()["accuracy"].tolist() == [1, 1, 1, 1]
 
 

@@ -88,6 +88,8 @@ def test_what_is_not_comparable_says_why():
     same = (0.9, 0.9, 0.9)
     assert judged(same, data={**WHOLE, "kind": "subset"}) == (NOT_COMPARABLE, "measured on a subset of the data")
     assert judged(same, preset="small") == (NOT_COMPARABLE, "measured with the preset small")
+    both = judged(same, data={**WHOLE, "kind": "subset"}, preset="small")
+    assert both == (NOT_COMPARABLE, "measured on a subset of the data; measured with the preset small")
     doubted = figure(beside(PAPER, cells("random", accuracy=same)), "random")
     assert (doubted.verdict, doubted.reason) == (NOT_COMPARABLE, "the split is not stated")
 
@@ -115,7 +117,7 @@ def test_of_several_data_sets_and_presets_the_nearest_to_the_paper_is_shown():
     part = cells(accuracy=(0.6, 0.6, 0.6), data={**WHOLE, "kind": "subset"})
     found = beside(PAPER, [*small, *part, *cells()])
     assert figure(found).measured.mean == pytest.approx(90.0)
-    assert (found.settings, found.left_out) == (("toy-news: toy (whole), preset paper",), 6)
+    assert (found.settings, found.left_out) == (("toy-news: toy (whole), preset paper, 3 seeds (0-2)",), 6)
 
 
 def test_of_several_settings_the_one_with_most_seeds_is_shown_and_none_is_averaged():
@@ -150,7 +152,7 @@ def test_text_has_a_line_a_figure_and_the_rule():
     shown = drawn(beside(PAPER, cells(accuracy=(0.899, 0.901, 0.903))))
     lines = [line.split() for line in shown.splitlines()]
     assert ["1", "grasp", "90.0", "90.1", "±0.5", "+0.1", "reproduced"] in lines
-    assert "1 reproduced; tolerance 1." in shown
+    assert "1 reproduced, 3 not measured; tolerance 1." in shown and "In %: grasp, random." in shown
     assert "contradicted: the whole interval lies further away" in " ".join(shown.split())
 
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.text import Text
 
 from bench.record import Layer
-from reports import curves
+from reports import curves, latency_curves
 from reports.overview import overview
 from reports.palette import looks
 from reports.plots import book, style
@@ -228,7 +228,7 @@ def test_latency_is_in_milliseconds_with_quartiles_of_the_front_and_the_conditio
     latency = {cell.key: {**times, "backends": backends} for cell in cells[:2]}
     latency[cells[2].key] = {**times, "backends": slow}
     found = tables(cells)
-    chart = curves.against_latency(found, latency)[0]
+    chart = latency_curves.against_latency(found, latency)[0]
     figure = pareto(chart, all_looks(found))
     axes = figure.axes[0]
     assert axes.get_xlabel() == "latency of one batch (ms)"
@@ -251,6 +251,8 @@ def test_a_heat_map_has_each_layers_density_and_crosses_where_nothing_is_left():
     np.testing.assert_allclose(mesh.get_array(), [[0.6, 0.2], [0.4, 0.0]])
     (crosses,) = artists(drawn["grasp"], "empty")
     assert values(crosses) == [(1.5, 1.5)]
+    lowest, below = (tuple(mesh.to_rgba(density)) for density in (mesh.norm.vmin, mesh.norm.vmin / 100))
+    assert below == lowest  # white is for what is empty
     assert [label.get_text() for label in drawn["grasp"].get_xticklabels()] == ["0.5", "0.9"]
     assert [label.get_text() for label in drawn["grasp"].get_yticklabels()] == ["a", "b"]
     top, bottom = drawn["grasp"].get_ylim()
