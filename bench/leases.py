@@ -132,11 +132,12 @@ class Leases:
             return [lease for lease in found if not self._expired(lease)]
 
     def holders(self) -> dict[str, int]:
-        """Who holds how many, as far as one look can tell; nothing is changed."""
-        owners = []
+        """Who holds how many, as far as this look and those before can tell; nothing is changed."""
+        found = []
         with suppress(OSError):
-            owners = [lease.owner for lease in self._others()]
-        return dict(Counter(str(owner or "another process") for owner in owners if owner is None or not owner.gone))
+            found = self._others()
+        self._seen = {lease.name: self._watched(lease) for lease in found}
+        return dict(Counter(str(lease.owner or "another process") for lease in found if not self._expired(lease)))
 
     def release(self, key: str) -> None:
         """Gives the lease back; one that was lost meanwhile is no longer ours to give."""

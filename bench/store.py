@@ -9,6 +9,7 @@
     partial/KEY.DIGEST.safetensors     a training step on its way
     references/KEY.json                baselines without a network
     leases/KEY.N.json                  which process is computing what (``bench.leases``)
+    runs/ID.json                       how far a run has come (``bench.runs``)
     damaged/                           what failed its checksum, set aside
     logs/                              tracebacks of failed cells, and what worker processes said
 
@@ -34,7 +35,8 @@ from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unsea
 from bench.storage import storage_of
 
 FOLDERS = (
-    "records", "timings", "measurements", "files", "states", "partial", "references", "leases", "damaged", "logs",
+    "records", "timings", "measurements", "files", "states", "partial", "references", "leases", "runs", "damaged",
+    "logs",
 )  # fmt: skip
 DIGEST_LENGTH = 16
 MARKER = "results.json"
@@ -320,9 +322,9 @@ class Store:
         """What tells how far the training of a node was saved on its way; None where it was not."""
         return next(iter(self._of_state(key, _states(True))), None)
 
-    def partials(self) -> int:
-        """How many trainings were saved on their way."""
-        return len(self._keys("partial"))
+    def partials(self) -> list[str]:
+        """Keys of the trainings that were saved on their way."""
+        return self._keys("partial")
 
     def _of_state(self, key: str, folder: str) -> list[str]:
         found = self.storage.names(folder)

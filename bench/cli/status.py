@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.output import block, pairs, write, write_json
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -22,6 +23,10 @@ def status(
         str, typer.Argument(metavar="[FOLDER]", help="A results folder: the --out of a 'bench run'.")
     ] = "results",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show how far the runs on it are, until nobody is at work or Ctrl-C.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks with --watch.")] = 2.0,
 ) -> None:
     """Show which cells of a folder are done or failed, and why.
 
@@ -29,7 +34,14 @@ def status(
     """
     from bench.store import Store
 
+    if watch and json:
+        raise UsageError("prints one object, --watch line after line", where="--json", mend="Leave out one of them.")
     store = Store(folder)
+    if watch:
+        from bench.cli.watch import watch as watched
+
+        watched(store, every)
+        return
     found = _status(store, [*store.records()])
     if json:
         write_json(found)
@@ -39,13 +51,17 @@ def status(
 
 def _status(store: Store, records: list[Record]) -> dict[str, Any]:
     from bench.leases import Leases
+    from bench.runs import cells_of, runs
+    from bench.watch import left_of
 
+    asked = [cells_of(store.storage, run) for run in runs(store.storage)]
     counts = Counter((record.task, record.pruner, record.status) for record in records)
     failed = [record for record in records if record.status != "done"]
     return {
         "cells": len(records),
         "done": len(records) - len(failed),
         "failed": len(failed),
+        "left": left_of(asked, (record.key for record in records)),
         "by": [
             {
                 "task": task,
@@ -57,7 +73,7 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
         ],
         "failures": [_failure(record) for record in failed],
         "running": Leases(store).holders(),
-        "partial": store.partials(),
+        "partial": len(store.partials()),
         "damaged": store.damaged(),
         "bytes": dict(store.storage.sizes()),
     }
@@ -85,8 +101,9 @@ def _failure(record: Record) -> dict[str, Any]:
 def _text(found: dict[str, Any]) -> str:
     size = sum(found["bytes"].values())
     taken = ", ".join(f"{name} {human(count)}" for name, count in found["bytes"].items() if count)
+    left = f", and {found['left']} left" if found["left"] else ""
     facts = [
-        ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed"),
+        ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed{left}"),
         ("on disk", human(size) + (f" ({taken})" if taken else "")),
     ]
     if found["running"]:
