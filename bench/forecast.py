@@ -182,10 +182,14 @@ class Estimate:
     missing: tuple[str, ...] = ()
     """Steps that are left and of whose kind none was measured: they are not in ``seconds``."""
 
+    @property
+    def without(self) -> str:
+        """What ``seconds`` leave out, as the end of a sentence."""
+        return f", not counting {', '.join(self.missing)}: not measured yet" if self.missing else ""
+
     def __str__(self) -> str:
-        """``about 12 min``"""
-        without = f", not counting {', '.join(self.missing)}: not measured yet" if self.missing else ""
-        return f"about {duration(self.seconds)}{without}"
+        """``about 12 min left (measured in this run)``"""
+        return f"about {duration(self.seconds)} left ({self.basis}{self.without})"
 
 
 def duration(seconds: float) -> str:
@@ -247,6 +251,11 @@ class Forecast:
     def cells_left(self) -> int:
         """Cells without the record that they are to get."""
         return sum(units for kind, units in self._units.items() if kind.step == "Evaluate")
+
+    @property
+    def train_steps(self) -> int:
+        """Training steps of what is left, those in hand as a whole."""
+        return sum(units for kind, units in self._units.items() if kind.step == "Train")
 
     @property
     def kinds(self) -> frozenset[Kind]:

@@ -99,10 +99,10 @@ class Progress:
             return
         left = self._forecast.left() if self._forecast is not None else None
         if self._live:
-            self._bars.update(self._all, left="" if left is None else f"{left} left, {left.basis}")
+            self._bars.update(self._all, left="" if left is None else str(left))
         elif left is not None and left.seconds >= SELDOM:
             self._said = now
-            self.said(f"{left} left, {left.basis}.")
+            self.said(f"{left}.")
 
     def said(self, text: str) -> None:
         self._console.print(text, markup=False)
