@@ -20,6 +20,7 @@ from bench.executors.segments import Segment, above, divide, trunk
 from bench.forecast import NOTHING, Forecast, rates
 from bench.grid import Request
 from bench.leases import Leases
+from bench.machine import free_memory
 from bench.plan import make
 from bench.registry import suggestion
 from bench.runs import Announced
@@ -189,6 +190,9 @@ def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
 
 
 def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Sequence[str]) -> Work:
+    # Of the machines of a cluster each knows its own memory alone.
+    beside = 1 if execution.kind == RAY else max(execution.jobs or 1, ranks.on_this_machine())
+    free = None if execution.kind == RAY else free_memory()
     return Work(
         request=plan.request,
         store=store.storage.address,
@@ -199,6 +203,8 @@ def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Se
         threads=execution.threads or 1,
         measure=execution.measure,
         wanted=None if len(wanted) == len(plan.cells) else tuple(wanted),
+        workers=beside,
+        memory=None if free is None else free // beside,
     )
 
 
@@ -238,7 +244,18 @@ def walk_of(
     from bench.executors.walk import Walk
 
     device, dtype = device_of(work.device, work.number), getattr(torch, work.dtype)
-    return Walk(segments, store, device, dtype, listener, interrupted=interrupted, measure=work.measure)
+    return Walk(
+        segments,
+        store,
+        device,
+        dtype,
+        listener,
+        interrupted=interrupted,
+        measure=work.measure,
+        memory=work.memory,
+        workers=work.workers,
+        number=work.number,
+    )
 
 
 @contextmanager

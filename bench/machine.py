@@ -1,4 +1,4 @@
-"""What this machine has: its processor's name, memory that is free. Imports no torch."""
+"""What this machine has: its processor's name, memory that is free; bytes as people say them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -30,14 +30,25 @@ def has_gpu() -> bool:
 
 
 def free_memory(root: Path = _ROOT) -> int | None:
-    """Bytes of memory that processes can still take, a container's limit heeded; None where the system does not say."""
+    """Bytes that processes can still take, swap included and a container's limit heeded; None where the system does not
+    say."""
     rooms = [_available(root)]
     for limit, use, parts in _CGROUPS:
         most, used = _number(_text(root / limit)), _number(_text(root / use))
         if most is not None and used is not None:
             # Files that the kernel holds in memory count as used, and are given up when memory is asked for.
             rooms.append(max(0, most - used + (_field(_text(root / parts), "inactive_file") or 0)))
-    return min((room for room in rooms if room is not None), default=None)
+    known = [room for room in rooms if room is not None]
+    return min(known) + 1024 * (_field(_text(root / "proc/meminfo"), "SwapFree:") or 0) if known else None
+
+
+def human(count: int | float) -> str:
+    """Bytes in the unit that suits: ``1.5 MB`` (1 MB = 1,000,000 bytes)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def _available(root: Path) -> int | None:

@@ -9,6 +9,7 @@ import typer
 
 from bench.cli.output import block, pairs, write, write_json
 from bench.errors import UsageError
+from bench.machine import human
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -129,12 +130,3 @@ def _told(entry: dict[str, Any]) -> str:
     cell = f"{entry['task']} {entry['pruner']} at {entry['target']}, seed {entry['seed']}"
     log = f", see {entry['log']}" if entry["log"] else ""
     return f"{entry['key'][:SHOWN_KEY]}  {cell}: {entry['error'].rstrip('.')} ({entry['step']}){log}"
-
-
-def human(count: int | float) -> str:
-    """Bytes in the unit that suits: ``1.5 MB`` (1 MB = 1,000,000 bytes)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
