@@ -7,7 +7,7 @@ said in a line.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,12 +58,12 @@ def memory(sizes: Sizes, schedules: Iterable[Schedule]) -> Need:
     return Need(least, least + sizes.weights + 3 * sizes.prunable + moments * sizes.trained)
 
 
-def disk(sizes: Sizes, segments: Sequence[Segment], stored: Iterable[str], workers: int) -> Need:
-    """What the segments leave on the disk: dense models, which are kept, and records; for a while the states at the
-    branches, and one of training on its way a worker."""
+def disk(sizes: Sizes, segments: Sequence[Segment], stored: Collection[str], workers: int) -> Need:
+    """What the segments leave on the disk, but for the states and records that are ``stored``: dense models, which are
+    kept, and records; for a while the states at the branches, and one of training on its way a worker."""
     there = frozenset(stored)
     kept = sum(trunk(node) and node.key not in there for segment in segments for node in segment.steps)
-    cells = sum(len(segment.cells) for segment in segments)
+    cells = sum(key not in there for segment in segments for key in segment.cells)
     least = kept * sizes.weights + cells * BESIDE_A_STATE
     deepest = max((sum(1 for _ in _branches(segment)) for segment in segments), default=0)
     state = sizes.weights + sizes.prunable // 4
@@ -95,7 +95,7 @@ def check(
     if room is not None:
         check_memory(memory(sizes, schedules_of(segments)), room, bench.task.name, workers, device.type, say)
     if store.storage.folder is not None:
-        needed = disk(sizes, segments, store.state_keys(), workers)
+        needed = disk(sizes, segments, [*store.state_keys(), *store.keys()], workers)
         check_disk(needed, shutil.disk_usage(store.root).free, store.where(), say)
 
 
