@@ -69,7 +69,7 @@ class Progress:
         if worker not in self._steps:
             self._steps[worker] = self._bars.add_task("", total=None, note="", left="")
         total = node.train_steps if isinstance(node.step, Train) else None
-        self._bars.reset(self._steps[worker], total=total, description=told(node), note="")
+        self._bars.reset(self._steps[worker], total=total, description=told(node), note="", left="")
 
     def trained(self, node: Node, step: int, loss: float) -> None:
         assert isinstance(node.step, Train)
