@@ -30,7 +30,9 @@ LOOKED_AT = 60
 OF_A_KIND = 3
 """Of these, cells whose steps are of the same kinds."""
 REFRESH = 5.0
-"""Seconds for which the longest row of steps that is left is not looked for again."""
+"""Seconds for which the longest row of steps that is left is not looked for again,"""
+SELDOM = 50
+"""or so many times as long as that took."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ class Forecast:
         self._done: Counter[Kind] = Counter()
         """Units of which the run itself has measured the seconds."""
         self._longest: tuple[float, float] | None = None
-        """When the longest row was looked for, and its seconds."""
+        """Until when the longest row need not be looked for again, and its seconds."""
 
     @property
     def cells_left(self) -> int:
@@ -356,7 +358,7 @@ class Forecast:
     def _longest_row(self) -> float:
         """Seconds of the longest row of steps that is left: more workers do not shorten it."""
         now = self._clock()
-        if self._longest is None or now - self._longest[0] > REFRESH:
+        if self._longest is None or now > self._longest[0]:
             below: dict[Node, float] = defaultdict(float)
             longest = 0.0
             for node, (kind, units) in [*self._open.items()]:
@@ -364,7 +366,7 @@ class Forecast:
                 longest = max(longest, own)
                 if node.parent is not None:
                     below[node.parent] = max(below[node.parent], own)
-            self._longest = now, longest
+            self._longest = now + max(REFRESH, SELDOM * (self._clock() - now)), longest
         return self._longest[1]
 
     def _basis(self, units: Iterable[Kind]) -> str:

@@ -7,8 +7,10 @@ import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench import execution, machine
 from bench.api import Silent
@@ -18,7 +20,7 @@ from bench.execution import Execution, execute, pending
 from bench.executors.segments import divide
 from bench.grid import Request
 from bench.plan import make
-from bench.room import BESIDE_A_STATE, Need, Sizes, check_disk, check_memory, disk, memory
+from bench.room import BESIDE_A_STATE, Need, Sizes, check, check_disk, check_memory, disk, memory, sizes_of
 from bench.steps import Schedule
 from bench.storage.local import Local
 from bench.store import Store
@@ -140,6 +142,21 @@ def test_a_folder_that_takes_nothing_is_told_before_any_step(tmp_path: Path, mon
     with pytest.raises(StoreError, match=r"cannot be written|no space left"):
         execute(plan, store, Execution(device="cpu", threads=1), "float32", heard)
     assert heard.steps == []
+
+
+def test_on_a_gpu_its_own_memory_counts_with_what_this_process_holds_there(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500)
+    model = torch.nn.Linear(10, 20)
+    bench = SimpleNamespace(
+        model=model,
+        prunable=lambda: {"weight": model.weight},
+        environment=SimpleNamespace(device=torch.device("cuda")),
+        task=SimpleNamespace(name="toy"),
+    )
+    assert memory(sizes_of(bench), []).least == 2 * 4 * 220  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"1\.8 kB of the GPU's memory, and 1\.5 kB are free\..* --device cpu"):
+        check(bench, [], Store(tmp_path / "out", create=True), None, 1, print)  # type: ignore[arg-type]
 
 
 MEMINFO = "MemTotal: 8000 kB\nMemAvailable:    4000 kB\nSwapFree: 100 kB\n"
