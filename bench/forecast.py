@@ -345,9 +345,10 @@ class Forecast:
         """Seconds of what is left that have passed already."""
         passed = 0.0
         for worker, node in [*self.at.items()]:
-            if node not in self._open:
+            found = self._open.get(node)
+            if found is None:
                 continue
-            kind, units = self._open[node]
+            kind, units = found
             rate = self._rate(kind) or 0.0
             if isinstance(node.step, Train):
                 passed += rate * self.trained_steps.get(node, 0)

@@ -32,6 +32,8 @@ BEAT = 10.0
 """Seconds between two signs of life."""
 EXPIRY = 60.0
 """Seconds without one after which a lease is taken over."""
+HOST = 253
+"""Characters of a host's name at most."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Owner:
 
     def __str__(self) -> str:
         here = self.machine == machine()
-        return f"process {self.process}" + ("" if here else f" on {self.host}")
+        host = "".join(sign if sign.isprintable() else "?" for sign in self.host[:HOST])
+        return f"process {self.process}" + ("" if here else f" on {host}")
 
     @property
     def gone(self) -> bool:

@@ -33,6 +33,8 @@ SHOWN_KEY = 16
 """Digits of the keys in the list of a run's cells: enough to count by."""
 LONGEST = 200
 """Characters of what is read of a run, at most."""
+LATEST = 1e10
+"""Seconds that a run needs at most: three centuries."""
 _FILE = re.compile(r"([0-9a-f]{12})\.json")
 
 
@@ -164,14 +166,14 @@ def _run(id_: str, content: bytes) -> Run | None:
     """The run in a file, None where it is no such file."""
     try:
         facts = json.loads(content)
-        left = facts["seconds_left"]
+        left = float("nan") if facts["seconds_left"] is None else float(facts["seconds_left"])
         return Run(
             id_,
             Owner(**{entry.name: _OWNER[entry.name](facts["owner"][entry.name]) for entry in fields(Owner)}),
             bool(facts["over"]),
             int(facts["workers"]),
             tuple(_hand_of(hand) for hand in facts["hands"]),
-            None if left is None else float(left),
+            left if 0 <= left <= LATEST else None,
             _plain(facts["basis"]),
             tuple(map(_plain, facts["missing"])),
             content,

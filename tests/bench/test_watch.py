@@ -187,6 +187,9 @@ def test_what_a_terminal_would_obey_is_not_passed_on(store: Store, plan: Plan) -
         name = f"runs/{run.owner.id}.json"
         told = json.loads(store.storage.read(name))
         told["hands"][0]["step"] = "\x1b[2J" + "x" * 10_000
+        told["owner"] |= {"machine": "f" * 8, "host": "a\x1b[2Jb"}
+        told["seconds_left"] = float("inf")
         store.storage.write(name, json.dumps(told).encode())
         (found,) = runs(store.storage)
+    assert str(found.owner).endswith(" on a?[2Jb") and found.seconds_left is None
     assert isinstance(found, Run) and found.hands[0].step.startswith("?[2Jxxx") and len(found.hands[0].step) == 200
