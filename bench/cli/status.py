@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,26 +44,33 @@ def status(
 
         watched(store, every)
         return
-    found = _status(store, [*store.records()])
+    found = _status(store, store.records())
     if json:
         write_json(found)
     else:
         write(_text(found))
 
 
-def _status(store: Store, records: list[Record]) -> dict[str, Any]:
+def _status(store: Store, records: Iterable[Record]) -> dict[str, Any]:
+    """The state of a folder. No record is kept that did not fail: there may be very many."""
     from bench.leases import Leases
     from bench.runs import cells_of, runs
     from bench.watch import left_of
 
     asked = [cells_of(store.storage, run) for run in runs(store.storage)]
-    counts = Counter((record.task, record.pruner, record.status) for record in records)
-    failed = [record for record in records if record.status != "done"]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    keys: list[str] = []
+    failed: list[Record] = []
+    for record in records:
+        counts[record.task, record.pruner, record.status] += 1
+        keys.append(record.key)
+        if record.status != "done":
+            failed.append(record)
     return {
-        "cells": len(records),
-        "done": len(records) - len(failed),
+        "cells": len(keys),
+        "done": len(keys) - len(failed),
         "failed": len(failed),
-        "left": left_of(asked, (record.key for record in records)),
+        "left": left_of(asked, keys),
         "by": [
             {
                 "task": task,
@@ -70,7 +78,7 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
                 "done": counts[task, pruner, "done"],
                 "failed": _failed(counts, task, pruner),
             }
-            for task, pruner in sorted({(record.task, record.pruner) for record in records})
+            for task, pruner in sorted({(task, pruner) for task, pruner, _ in counts})
         ],
         "failures": [_failure(record) for record in failed],
         "running": Leases(store).holders(),
