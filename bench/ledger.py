@@ -52,21 +52,23 @@ class Ledger:
         self._parts: dict[str, Any] = {}
         """What records share, by the digest of its JSON."""
 
-    def records(self, stamps: Mapping[str, str], read: Callable[[str], Record | None]) -> Iterator[Record]:
+    def records(
+        self, stamps: Mapping[str, str], read: Callable[[str], Record | None], *, layers: bool = True
+    ) -> Iterator[Record]:
         """The records of these keys in their order: as they were read before under the same stamp, else as ``read``
-        gives them now, which leaves out those that it gives None for."""
+        gives them now, which leaves out those that it gives None for. Without ``layers`` they have none."""
         known = self._rows("records", "key, stamp, body")
         row = next(known, None)
         new: list[tuple[str, str, str, str]] = []
         for key in sorted(stamps):
             while row is not None and row[0] < key:
                 row = next(known, None)
-            record = self._unpacked(row[2]) if row is not None and row[:2] == (key, stamps[key]) else None
+            record = self._unpacked(row[2], layers) if row is not None and row[:2] == (key, stamps[key]) else None
             if record is None:
                 record = read(key)
                 if record is not None:
                     new.append((key, stamps[key], record.status, self._packed(record)))
-                    record = self._unpacked(new[-1][3])  # the same, but what it shares is held once
+                    record = self._unpacked(new[-1][3], layers)  # the same, but what it shares is held once
                 if len(new) >= AT_ONCE:
                     self._write(_KEEP, new)
                     new.clear()
@@ -106,7 +108,7 @@ class Ledger:
         values[_FAILURE] = None if record.failure is None else astuple(record.failure)
         return json.dumps(values)
 
-    def _unpacked(self, body: str) -> Record | None:
+    def _unpacked(self, body: str, layers: bool) -> Record | None:
         """The record, None where the row is damaged."""
         parts = self._parts
         try:
@@ -117,6 +119,8 @@ class Ledger:
             described = zip(parts[named], kept, strict=True)
             values[_LAYERS] = tuple(
                 [Layer(name, kind, size, left, flops) for (name, kind, size, flops), left in described]
+                if layers
+                else ()
             )
             if values[_FAILURE] is not None:
                 values[_FAILURE] = Failure(*values[_FAILURE])

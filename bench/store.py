@@ -138,15 +138,16 @@ class Store:
             return None
         return record
 
-    def records(self, keys: Collection[str] | None = None) -> Iterator[Record]:
+    def records(self, keys: Collection[str] | None = None, *, layers: bool = True) -> Iterator[Record]:
         """All records, or those of ``keys``, in the order of their keys.
 
-        What was read before and has not changed since is not read again (``bench.ledger``).
+        What was read before and has not changed since is not read again (``bench.ledger``). Who does not look at
+        ``layers`` says so: to make them takes longer than all the rest of many records.
         """
         known = self._ledger(keys)
         if known is not None:
             ledger, stamps = known
-            return ledger.records(stamps, self.record)
+            return ledger.records(stamps, self.record, layers=layers)
         return self._read(self.keys() if keys is None else sorted(keys))
 
     def _read(self, keys: Sequence[str]) -> Iterator[Record]:

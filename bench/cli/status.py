@@ -44,7 +44,7 @@ def status(
 
         watched(store, every)
         return
-    found = _status(store, store.records())
+    found = _status(store, store.records(layers=False))
     if json:
         write_json(found)
     else:
