@@ -5,6 +5,7 @@
 #             disk), BM25 with Lucene's (test-pyserini: 1 GB to fetch, 2.2 GB on disk)
 # make test-chaos  kill a small grid at a hundred random moments, inline and with two workers: the same records each time
 # make test-fuzz  the fuzz tests with 1,000 mutated inputs a format (100 in make test): a quarter of an hour
+# make test-scale  a finished grid of 100,000 records: what status, report and plan cost (a quarter of an hour, 2 GB of disk)
 # make lint   ruff and the type checker
 # make compare  run a small grid on the embedded sample and compare it with the committed baseline
 # make baseline  the same, and write the baseline anew: then read the difference
@@ -26,8 +27,8 @@ BENCH_DATA ?= ../shared/data
 GATED := --task ag-news --pruner random,magnitude,grasp --when trained --prune-embeddings --grid 0.5,0.9 --seeds 0-2
 BASELINE := tests/baseline/ag-news.jsonl
 
-.PHONY: demo test test-chaos test-fuzz test-compat test-torchtext test-pyserini test-extras lint compare baseline figures docs \
-        tutorial wheel clean
+.PHONY: demo test test-chaos test-fuzz test-scale test-compat test-torchtext test-pyserini test-extras lint compare baseline \
+        figures docs tutorial wheel clean
 
 demo: $(INSTALLED)
 	$(BIN)/bench run --task msmarco-dsi --pruner grasp --data sample --out results/demo
@@ -40,6 +41,9 @@ test-chaos: $(INSTALLED)
 
 test-fuzz: $(INSTALLED)
 	$(BIN)/python -m pytest tests/fuzz --fuzz 1000 --capture=no
+
+test-scale: $(INSTALLED)
+	SCALE_RECORDS=100000 $(BIN)/python -m pytest tests/perf/test_scale.py --capture=no
 
 test-compat: test-torchtext test-pyserini
 

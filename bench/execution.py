@@ -17,10 +17,13 @@ from bench.executors.base import Executor, Listener, Noting
 from bench.executors.messages import Work, fingerprint
 from bench.executors.schedule import LONGEST, Schedule
 from bench.executors.segments import Segment, above, divide, trunk
+from bench.forecast import NOTHING, Forecast, rates
 from bench.grid import Request
 from bench.leases import Leases
+from bench.machine import free_memory
 from bench.plan import make
 from bench.registry import suggestion
+from bench.runs import Announced
 from bench.steps import canonical
 from bench.store import Store
 from bench.threads import limit
@@ -114,8 +117,10 @@ def execute(
     listener: Listener,
     interrupted: Callable[[], bool] = lambda: False,
     watched: AbstractContextManager[object] | None = None,
+    forecast: Forecast | None = None,
 ) -> None:
-    """Computes the cells of ``plan`` that are not done, or waits for the runs on the same folder that do."""
+    """Computes the cells of ``plan`` that are not done, or waits for the runs on the same folder that do. ``forecast``
+    is kept up to date meanwhile."""
     kind = execution.kind
     missing = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)
     wanted = missing[: execution.limit]
@@ -130,27 +135,43 @@ def execute(
         limit(execution.threads or 1)
     if kind == INLINE:
         device_of(execution.device)  # one that cannot be used is told before anything begins
-    noting = Noting(listener)
+    forecast = forecast or forecast_of(plan, store, execution, wanted)
+    noting = Noting(forecast, listener)
     with watched or nullcontext(), Leases(store) as leases, suppress(Interrupted):
         elsewhere = [task for task in unmeasured if not _measure_references(task, store, leases, noting)]
         if wanted:
             segments = divide(plan, frozenset(wanted).__contains__)
             work = _work(plan, store, execution, dtype, wanted)
             with _started(work, execution, plan, segments, store, noting, interrupted, leases.owner.id) as executor:
-                Schedule(
-                    segments,
-                    store,
-                    leases,
-                    executor,
-                    noting,
-                    has=lambda key: _has(store, key, execution.measure),
-                    again=_failed(plan, store).intersection(wanted) if execution.retry_failed else (),
-                    fail_fast=execution.fail_fast,
-                    interrupted=interrupted,
-                ).run()
+                forecast.workers = executor.workers
+                with Announced(store.storage, forecast, wanted):
+                    Schedule(
+                        segments,
+                        store,
+                        leases,
+                        executor,
+                        noting,
+                        has=lambda key: _has(store, key, execution.measure),
+                        again=_failed(plan, store).intersection(wanted) if execution.retry_failed else (),
+                        fail_fast=execution.fail_fast,
+                        interrupted=interrupted,
+                    ).run()
         for task in elsewhere:
             while not (interrupted() or _measure_references(task, store, leases, noting)):
                 time.sleep(LONGEST)
+
+
+def forecast_of(plan: Plan, store: Store, execution: Execution, wanted: Sequence[str]) -> Forecast:
+    """What is left of a plan, and how long such steps took in the cells that the folder holds."""
+    threads = execution.threads or default_threads(plan, execution.kind, execution.jobs or 1)
+    return Forecast(
+        plan,
+        wanted,
+        store.state_keys(),
+        rates(store, plan, execution.device, threads) if wanted else NOTHING,
+        workers=execution.jobs or 1,
+        resumed=store.partials(),
+    )
 
 
 def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
@@ -169,6 +190,9 @@ def _tidy(plan: Plan, store: Store, missing: Sequence[str]) -> None:
 
 
 def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Sequence[str]) -> Work:
+    # Of the machines of a cluster each knows its own memory alone.
+    beside = 1 if execution.kind == RAY else max(execution.jobs or 1, ranks.on_this_machine())
+    free = None if execution.kind == RAY else free_memory()
     return Work(
         request=plan.request,
         store=store.storage.address,
@@ -179,6 +203,8 @@ def _work(plan: Plan, store: Store, execution: Execution, dtype: str, wanted: Se
         threads=execution.threads or 1,
         measure=execution.measure,
         wanted=None if len(wanted) == len(plan.cells) else tuple(wanted),
+        workers=beside,
+        memory=None if free is None else free // beside,
     )
 
 
@@ -218,7 +244,18 @@ def walk_of(
     from bench.executors.walk import Walk
 
     device, dtype = device_of(work.device, work.number), getattr(torch, work.dtype)
-    return Walk(segments, store, device, dtype, listener, interrupted=interrupted, measure=work.measure)
+    return Walk(
+        segments,
+        store,
+        device,
+        dtype,
+        listener,
+        interrupted=interrupted,
+        measure=work.measure,
+        memory=work.memory,
+        workers=work.workers,
+        number=work.number,
+    )
 
 
 @contextmanager

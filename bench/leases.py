@@ -32,6 +32,8 @@ BEAT = 10.0
 """Seconds between two signs of life."""
 EXPIRY = 60.0
 """Seconds without one after which a lease is taken over."""
+HOST = 253
+"""Characters of a host's name at most."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Owner:
 
     def __str__(self) -> str:
         here = self.machine == machine()
-        return f"process {self.process}" + ("" if here else f" on {self.host}")
+        host = "".join(sign if sign.isprintable() else "?" for sign in self.host[:HOST])
+        return f"process {self.process}" + ("" if here else f" on {host}")
 
     @property
     def gone(self) -> bool:
@@ -132,11 +135,12 @@ class Leases:
             return [lease for lease in found if not self._expired(lease)]
 
     def holders(self) -> dict[str, int]:
-        """Who holds how many, as far as one look can tell; nothing is changed."""
-        owners = []
+        """Who holds how many, as far as this look and those before can tell; nothing is changed."""
+        found = []
         with suppress(OSError):
-            owners = [lease.owner for lease in self._others()]
-        return dict(Counter(str(owner or "another process") for owner in owners if owner is None or not owner.gone))
+            found = self._others()
+        self._seen = {lease.name: self._watched(lease) for lease in found}
+        return dict(Counter(str(lease.owner or "another process") for lease in found if not self._expired(lease)))
 
     def release(self, key: str) -> None:
         """Gives the lease back; one that was lost meanwhile is no longer ours to give."""

@@ -14,7 +14,7 @@ import marshal
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +56,23 @@ class Ledger:
         """What records share, by the digest of its JSON."""
         self._digests: dict[bytes, str] = {}
 
-    def records(self, stamps: Mapping[str, str], read: Callable[[str], Record | None]) -> Iterator[Record]:
+    def records(
+        self, stamps: Mapping[str, str], read: Callable[[str], Record | None], *, layers: bool = True
+    ) -> Iterator[Record]:
         """The records of these keys in their order: as they were read before under the same stamp, else as ``read``
-        gives them now, which leaves out those that it gives None for."""
+        gives them now, which leaves out those that it gives None for. Without ``layers`` they have none."""
         known = self._rows("records", "key, stamp, body")
         row = next(known, None)
         new: list[tuple[str, str, str, str]] = []
         for key in sorted(stamps):
             while row is not None and row[0] < key:
                 row = next(known, None)
-            record = self._unpacked(row[2]) if row is not None and row[:2] == (key, stamps[key]) else None
+            record = self._unpacked(row[2], layers) if row is not None and row[:2] == (key, stamps[key]) else None
             if record is None:
                 record = read(key)
                 if record is not None:
                     body, record = self._packed(record)
+                    record = record if layers else replace(record, layers=())
                     new.append((key, stamps[key], record.status, body))
                 if len(new) >= AT_ONCE:
                     self._write(_KEEP, new)
@@ -114,14 +117,14 @@ class Ledger:
         values[_LAYERS] = self._layers(named, row[_LAYERS][1])
         return json.dumps(row), Record(*values)
 
-    def _unpacked(self, body: str) -> Record | None:
+    def _unpacked(self, body: str, layers: bool) -> Record | None:
         """The record, None where the row is damaged."""
         parts = self._parts
         try:
             values: list[Any] = json.loads(body)
             for place in _SHARED:
                 values[place] = parts[values[place]]
-            values[_LAYERS] = self._layers(*values[_LAYERS])
+            values[_LAYERS] = self._layers(*values[_LAYERS]) if layers else ()
             if values[_FAILURE] is not None:
                 values[_FAILURE] = Failure(*values[_FAILURE])
             return Record(*values)

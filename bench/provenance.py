@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from bench import ranks
+from bench.machine import cpu_name
 
 PACKAGES = ("prunebench", "torch", "transformers", "torchmetrics", "ir-measures", "bm25s", "numpy", "safetensors")
 
@@ -49,12 +50,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     if device.type == "cpu":
-        try:
-            lines = Path("/proc/cpuinfo").read_text().splitlines()
-        except OSError:
-            lines = []
-        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        return next(named, platform.processor() or platform.machine())
+        return cpu_name()
     return device.type
 
 

@@ -9,6 +9,7 @@
     partial/KEY.DIGEST.safetensors     a training step on its way
     references/KEY.json                baselines without a network
     leases/KEY.N.json                  which process is computing what (``bench.leases``)
+    runs/ID.json                       how far a run has come (``bench.runs``)
     damaged/                           what failed its checksum, set aside
     logs/                              tracebacks of failed cells, and what worker processes said
 
@@ -34,7 +35,8 @@ from bench.record import SCHEMA, Record, check_schema, dumps, loads, seal, unsea
 from bench.storage import storage_of
 
 FOLDERS = (
-    "records", "timings", "measurements", "files", "states", "partial", "references", "leases", "damaged", "logs",
+    "records", "timings", "measurements", "files", "states", "partial", "references", "leases", "runs", "damaged",
+    "logs",
 )  # fmt: skip
 DIGEST_LENGTH = 16
 MARKER = "results.json"
@@ -137,15 +139,16 @@ class Store:
             return None
         return record
 
-    def records(self, keys: Collection[str] | None = None) -> Iterator[Record]:
+    def records(self, keys: Collection[str] | None = None, *, layers: bool = True) -> Iterator[Record]:
         """All records, or those of ``keys``, in the order of their keys.
 
-        What was read before and has not changed since is not read again (``bench.ledger``).
+        What was read before and has not changed since is not read again (``bench.ledger``). Who does not look at
+        ``layers`` says so: to make them takes longer than all the rest of many records.
         """
         known = self._ledger(keys)
         if known is not None:
             ledger, stamps = known
-            return ledger.records(stamps, self.record)
+            return ledger.records(stamps, self.record, layers=layers)
         return self._read(self.keys() if keys is None else sorted(keys))
 
     def _read(self, keys: Sequence[str]) -> Iterator[Record]:
@@ -321,9 +324,9 @@ class Store:
         """What tells how far the training of a node was saved on its way; None where it was not."""
         return next(iter(self._of_state(key, _states(True))), None)
 
-    def partials(self) -> int:
-        """How many trainings were saved on their way."""
-        return len(self._keys("partial"))
+    def partials(self) -> list[str]:
+        """Keys of the trainings that were saved on their way."""
+        return self._keys("partial")
 
     def _of_state(self, key: str, folder: str) -> list[str]:
         found = self.storage.names(folder)

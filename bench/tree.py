@@ -151,21 +151,6 @@ class Plan:
         """Training steps of a harness that runs each cell from its start."""
         return sum(sum(stretches(cell.path)) for cell in self.cells)
 
-    def train_steps_left(self, done: Callable[[str], bool], stored: Callable[[str], bool]) -> int:
-        """Training steps that remain, given whether a cell has its record (``done(key)``) and whether a node's state is
-        kept (``stored(key)``)."""
-
-        def left(node: Node) -> tuple[int, bool]:
-            """Steps at and below the node, and whether the node's own state is needed."""
-            if node.cell is not None:
-                return 0, not done(node.key)
-            below = [left(child) for child in node.children]
-            steps = sum(part for part, _ in below)
-            needed = any(need for _, need in below) and not stored(node.key)
-            return steps + (node.train_steps if needed else 0), needed
-
-        return sum(left(root.node)[0] for root in self.roots)
-
 
 def of_cells(placed: Sequence[tuple[str, Cell]]) -> Plan:
     """The plan of these cells, each given with the key of its root; of equal ones the first counts."""

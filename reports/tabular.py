@@ -52,7 +52,9 @@ def comma_separated(cells: Sequence[Timed], measured: Measured = NOTHING_MEASURE
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(titles)
-    writer.writerows([csv_field(row.get(name, "")) for name in titles] for row in rows)
+    writer.writerows(
+        [csv_field(value) if type(value := row.get(name, "")) is str else value for name in titles] for row in rows
+    )
     return stream.getvalue()
 
 

@@ -220,7 +220,7 @@ def _source(source: Download) -> str:
 
 
 def _size(count: int) -> str:
-    from bench.cli.status import human
+    from bench.machine import human
 
     return human(count)
 

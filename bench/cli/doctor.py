@@ -124,7 +124,9 @@ def _data(data: str | None) -> Iterator[Finding]:
     for name in names:
         # A folder need not hold every data set, but one that holds none is not what was meant.
         if name in absent and len(absent) < len(names):
-            yield Finding(f"data of {name}", f"absent: no {registry.task(name).dataset}/ in --data {data}")
+            task = registry.task(name)
+            said = f"absent: no {task.dataset}/ in --data {data}{_fetched(task, data)}"
+            yield Finding(f"data of {name}", said)
         else:
             yield _data_of(name, data)
 
@@ -147,6 +149,7 @@ def _absent(name: str, data: str | None) -> bool:
 
 def _data_of(name: str, data: str | None) -> Finding:
     from bench import registry
+    from bench.data import SAMPLE
     from bench.errors import BenchError
 
     about = f"data of {name}"
@@ -160,14 +163,24 @@ def _data_of(name: str, data: str | None) -> Finding:
     if where is not None:
         return Finding(about, _place(where, data))
     looked = "looked in " + (f"--data {data}" if data else ", ".join(name for name, _ in _roots()))
-    return Finding(about, f"the embedded sample ({task.dataset}/ is not there: {looked})")
+    fetched = "" if data == SAMPLE else _fetched(task, None)
+    return Finding(about, f"the embedded sample ({task.dataset}/ is not there: {looked}){fetched}")
+
+
+def _fetched(task: type[Task], data: str | None) -> str:
+    """What fetches the task's data set, as the end of a line; nothing where its sources are not known."""
+    from bench.sources import offers
+
+    into = "" if data is None else f" --data {data}"
+    return f". 'bench data get {task.dataset}{into}' fetches it" if offers(task, task.dataset) else ""
 
 
 def _opened(task: type[Task], data: str | None) -> Path | None:
     """A file of the data set, once all was read as a run reads it; None for the sample. Raises ``BenchError``."""
     from bench.data import find
+    from bench.sources import offers
 
-    files = find(task.dataset, task.required, data)
+    files = find(task.dataset, task.required, data, offered=offers(task, task.dataset))
     if files is None:
         return None
     preset = task.presets.get("small") or next(iter(task.presets.values()))

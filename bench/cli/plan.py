@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from bench.grid import Request
 from bench.steps import Cut, Train
 
 if TYPE_CHECKING:
+    from bench.execution import Execution
     from bench.store import Store
     from bench.tree import Cell, Node, Plan
 
@@ -26,18 +28,24 @@ PASSED = re.compile(r"Evaluate( \[\w+\])?( >|\])")
 def plan(
     request: Request,
     folder: str,
-    device: Annotated[str, typer.Option(help="As in 'run': changes nothing of the plan.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="As in 'run': changes nothing of the plan.")] = None,
+    device: Annotated[str, typer.Option(help="As in 'run': how long it takes depends on it.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="As in 'run': how long it takes depends on it.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="As in 'run': they share the time.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the tree of steps of a grid, its cost in training steps, and how much of it is done."""
+    """Show the tree of steps of a grid, its cost in training steps, and how much of it is done.
+
+    And how long the rest takes, where the results folder has cells that tell how long such steps take.
+    """
+    from bench.execution import Execution
     from bench.plan import make
 
     made = make(request)
+    execution = Execution(device, threads, jobs=jobs)
     if json_:
-        write_json(summary(made, stored(folder)))
+        write_json(summary(made, stored(folder), execution))
     else:
-        write(text_of(made, stored(folder), request) + "\n")
+        write(text_of(made, stored(folder), request, execution) + "\n")
 
 
 def stored(folder: str) -> Store | None:
@@ -47,21 +55,25 @@ def stored(folder: str) -> Store | None:
     return Store(folder) if Store.at(folder) else None
 
 
-def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dict[str, Any]:
-    """The plan's cost and state as plain data; the steps that are left are those of the cells ``again`` too."""
+def summary(plan: Plan, store: Store | None, execution: Execution) -> dict[str, Any]:
+    """The plan's cost and state as plain data."""
+    from bench.execution import forecast_of
+    from bench.forecast import Forecast
     from bench.tree import score_passes
 
     statuses = store.statuses([cell.key for cell in plan.cells]) if store else {}
-    states = store.state_keys() if store else frozenset()
-    left = plan.train_steps_left(lambda key: key in statuses and key not in again, lambda key: key in states)
+    wanted = [cell.key for cell in plan.cells if cell.key not in statuses]
+    forecast = forecast_of(plan, store, execution, wanted) if store else Forecast(plan, wanted)
+    left = forecast.left()
     return {
         "cells": len(plan.cells),
         "done": sum(status == "done" for status in statuses.values()),
         "failed": sum(status == "failed" for status in statuses.values()),
         "train_steps_shared": plan.train_steps_shared,
         "train_steps_cell_by_cell": plan.train_steps_cell_by_cell,
-        "train_steps_left": left,
+        "train_steps_left": forecast.train_steps,
         "score_passes": score_passes(plan),
+        "time_left": None if left is None else {**asdict(left), "jobs": forecast.workers},
         "data": [
             {"task": task.name, "preset": task.preset_name, "model": task.model, **task.data}
             for task in {root.task.name: root.task for root in plan.roots}.values()
@@ -70,9 +82,9 @@ def summary(plan: Plan, store: Store | None, again: Collection[str] = ()) -> dic
     }
 
 
-def text_of(plan: Plan, store: Store | None, request: Request) -> str:
+def text_of(plan: Plan, store: Store | None, request: Request, execution: Execution) -> str:
     """The tree of one seed of each task, and the cost of all."""
-    facts = summary(plan, store)
+    facts = summary(plan, store, execution)
     seeds = sorted({root.seed for root in plan.roots})
     lines: list[str] = []
     for root in plan.roots:
@@ -99,8 +111,21 @@ def text_of(plan: Plan, store: Store | None, request: Request) -> str:
         f"training steps, shared       {shared:>12,}   left {facts['train_steps_left']:,}",
         f"training steps, cell by cell {apart:>12,}   {apart / shared if shared else 1:.2f} times as many",
         f"scoring passes               {facts['score_passes']:>12,}",
+        *_time_left(facts["time_left"]),
     ]
     return "\n".join(lines)
+
+
+def _time_left(facts: dict[str, Any] | None) -> list[str]:
+    """How long the rest takes, and what says so; nothing where nothing was measured."""
+    from bench.forecast import Estimate, duration
+
+    if facts is None:
+        return []
+    jobs = facts.pop("jobs")
+    left = Estimate(**facts)
+    by = f" by {jobs} jobs" if jobs > 1 else ""
+    return [f"time left, about             {duration(left.seconds):>12}{by}   {left.basis}{left.without}"]
 
 
 def remarks(plan: Plan, request: Request) -> list[str]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from bench.steps import Cut, Evaluate, Score, Train
+from bench.runs import told
+from bench.steps import Train
 
 if TYPE_CHECKING:
+    from bench.forecast import Forecast
     from bench.record import Record
     from bench.tree import Node
+
+
+SELDOM = 60.0
+"""Seconds between two lines that say how long the rest takes; of less than that none does."""
 
 
 class Progress:
     """Listens to a run."""
 
-    def __init__(self, steps_left: int, cells_left: int) -> None:
+    def __init__(self, steps_left: int, cells_left: int, forecast: Forecast | None = None) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
         self._bars = Bars(
@@ -28,12 +35,12 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             disable=not self._live,
             transient=True,
         )
-        self._all = self._bars.add_task("training steps", total=steps_left, note="")
+        self._all = self._bars.add_task("training steps", total=steps_left, note="", left="")
         self._steps: dict[int, TaskID] = {}
         """The bar of each worker."""
         self._worker: dict[str, int] = {}
@@ -43,9 +50,13 @@ class Progress:
         self._steps_done = 0
         self._cells = 0
         self._cells_left = cells_left
+        self._forecast = forecast
+        self._said = -SELDOM
+        """When the time left was last said."""
 
     def __enter__(self) -> Progress:
         self._bars.start()
+        self._tell_left()
         return self
 
     def __exit__(
@@ -56,9 +67,9 @@ class Progress:
     def started(self, node: Node, worker: int = 0) -> None:
         self._worker[node.key] = worker
         if worker not in self._steps:
-            self._steps[worker] = self._bars.add_task("", total=None, note="")
+            self._steps[worker] = self._bars.add_task("", total=None, note="", left="")
         total = node.train_steps if isinstance(node.step, Train) else None
-        self._bars.reset(self._steps[worker], total=total, description=_describe(node), note="")
+        self._bars.reset(self._steps[worker], total=total, description=told(node), note="", left="")
 
     def trained(self, node: Node, step: int, loss: float) -> None:
         assert isinstance(node.step, Train)
@@ -67,6 +78,7 @@ class Progress:
         self._trained[node.key] = done
         self._bars.update(self._steps[self._worker[node.key]], completed=done, note=f"loss {loss:.4f}")
         self._bars.update(self._all, completed=self._steps_done)
+        self._tell_left()
 
     def finished(self, record: Record) -> None:
         self._tell(record, "")
@@ -78,23 +90,22 @@ class Progress:
         self._cells += 1
         self.said(f"[{self._cells}/{self._cells_left}] {_outcome(record)}{how}")
         self._bars.update(self._all, note=f"cell {self._cells} of {self._cells_left}")
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        """The time left: in the bar at each change, elsewhere now and then."""
+        now = time.monotonic()
+        if not self._live and now - self._said < SELDOM:
+            return
+        left = self._forecast.left() if self._forecast is not None else None
+        if self._live:
+            self._bars.update(self._all, left="" if left is None else str(left))
+        elif left is not None and left.seconds >= SELDOM:
+            self._said = now
+            self.said(f"{left}.")
 
     def said(self, text: str) -> None:
         self._console.print(text, markup=False)
-
-
-def _describe(node: Node) -> str:
-    """The step, with the cut that it stands under."""
-    step = node.step
-    above: Node | None = node
-    cut = ""
-    while above is not None:
-        if isinstance(above.step, Cut) and not cut:
-            cut = f" at {above.step.sparsity:g}"
-        above = above.parent
-    if isinstance(step, Score):
-        return f"Score {step.criterion}"
-    return f"{type(step).__name__}{cut if isinstance(step, Train | Evaluate) else ''}"
 
 
 def _outcome(record: Record) -> str:

@@ -73,7 +73,7 @@ def report(
     kinds = figure_formats(figure_format)
     with uncollected():
         store = Store(folder)
-        records = [*store.records()]
+        records = [*store.records(layers=format != "csv" or summary or figures is not None)]
         if not records:
             raise StoreError("no finished cell yet", where=folder, mend="Run 'bench run' with this --out first.")
         pruners = [record.pruner for record in records]

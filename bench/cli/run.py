@@ -76,9 +76,9 @@ def computed(
 def _computed(
     request: Request, folder: str, execution: Execution, *, dry_run: bool, track: Sequence[str]
 ) -> tuple[Plan, Store] | None:
-    from bench.cli.plan import remarks, stored, summary, text_of
+    from bench.cli.plan import remarks, stored, text_of
     from bench.cli.progress import Progress
-    from bench.execution import execute, follow, pending, planned
+    from bench.execution import execute, follow, forecast_of, pending, planned
     from bench.store import Store
     from bench.trackers import Tracked, open_trackers
 
@@ -87,17 +87,18 @@ def _computed(
         follow(plan, execution, request.dtype)
         return None
     if dry_run:
-        write(text_of(plan, stored(folder), request) + "\n")
+        write(text_of(plan, stored(folder), request, execution) + "\n")
         return None
     for remark in remarks(plan, request):
         typer.echo(remark, err=True)
     store = Store(folder, create=True)
     retry, measures = execution.retry_failed, execution.measure
     wanted = pending(plan, store, retry_failed=retry, measure=measures)[: execution.limit]
-    progress = Progress(summary(plan, store, wanted)["train_steps_left"], len(wanted))
+    forecast = forecast_of(plan, store, execution, wanted)
+    progress = Progress(forecast.train_steps, len(wanted), forecast)
     listener = Tracked(progress, open_trackers(track, store.root) if track else {})
     with _stoppable(progress.said) as stopped, closing(listener):
-        execute(plan, store, execution, request.dtype, listener, stopped, progress)
+        execute(plan, store, execution, request.dtype, listener, stopped, progress, forecast)
     if stopped() and pending(plan, store, measure=measures):
         raise KeyboardInterrupt
     return plan, store

@@ -211,7 +211,7 @@ def _sizes(record: Record) -> list[tuple[str, object]]:
 
 def _costs(record: Record) -> list[tuple[str, object]]:
     """FLOPs, bytes and the masks' digest, as far as the cell came to them."""
-    from bench.cli.status import human
+    from bench.machine import human
     from reports.facts import plain
 
     found: list[tuple[str, object]] = []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.output import block, pairs, write, write_json
+from bench.errors import UsageError
+from bench.machine import human
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -22,6 +25,10 @@ def status(
         str, typer.Argument(metavar="[FOLDER]", help="A results folder: the --out of a 'bench run'.")
     ] = "results",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show how far the runs on it are, until nobody is at work or Ctrl-C.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks with --watch.")] = 2.0,
 ) -> None:
     """Show which cells of a folder are done or failed, and why.
 
@@ -29,23 +36,41 @@ def status(
     """
     from bench.store import Store
 
+    if watch and json:
+        raise UsageError("prints one object, --watch line after line", where="--json", mend="Leave out one of them.")
     store = Store(folder)
-    found = _status(store, [*store.records()])
+    if watch:
+        from bench.cli.watch import watch as watched
+
+        watched(store, every)
+        return
+    found = _status(store, store.records(layers=False))
     if json:
         write_json(found)
     else:
         write(_text(found))
 
 
-def _status(store: Store, records: list[Record]) -> dict[str, Any]:
+def _status(store: Store, records: Iterable[Record]) -> dict[str, Any]:
+    """The state of a folder. No record is kept that did not fail: there may be very many."""
     from bench.leases import Leases
+    from bench.runs import cells_of, runs
+    from bench.watch import left_of
 
-    counts = Counter((record.task, record.pruner, record.status) for record in records)
-    failed = [record for record in records if record.status != "done"]
+    asked = [cells_of(store.storage, run) for run in runs(store.storage)]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    keys: list[str] = []
+    failed: list[Record] = []
+    for record in records:
+        counts[record.task, record.pruner, record.status] += 1
+        keys.append(record.key)
+        if record.status != "done":
+            failed.append(record)
     return {
-        "cells": len(records),
-        "done": len(records) - len(failed),
+        "cells": len(keys),
+        "done": len(keys) - len(failed),
         "failed": len(failed),
+        "left": left_of(asked, keys),
         "by": [
             {
                 "task": task,
@@ -53,11 +78,11 @@ def _status(store: Store, records: list[Record]) -> dict[str, Any]:
                 "done": counts[task, pruner, "done"],
                 "failed": _failed(counts, task, pruner),
             }
-            for task, pruner in sorted({(record.task, record.pruner) for record in records})
+            for task, pruner in sorted({(task, pruner) for task, pruner, _ in counts})
         ],
         "failures": [_failure(record) for record in failed],
         "running": Leases(store).holders(),
-        "partial": store.partials(),
+        "partial": len(store.partials()),
         "damaged": store.damaged(),
         "bytes": dict(store.storage.sizes()),
     }
@@ -85,8 +110,9 @@ def _failure(record: Record) -> dict[str, Any]:
 def _text(found: dict[str, Any]) -> str:
     size = sum(found["bytes"].values())
     taken = ", ".join(f"{name} {human(count)}" for name, count in found["bytes"].items() if count)
+    left = f", and {found['left']} left" if found["left"] else ""
     facts = [
-        ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed"),
+        ("cells", f"{found['cells']}: {found['done']} done, {found['failed']} failed{left}"),
         ("on disk", human(size) + (f" ({taken})" if taken else "")),
     ]
     if found["running"]:
@@ -112,12 +138,3 @@ def _told(entry: dict[str, Any]) -> str:
     cell = f"{entry['task']} {entry['pruner']} at {entry['target']}, seed {entry['seed']}"
     log = f", see {entry['log']}" if entry["log"] else ""
     return f"{entry['key'][:SHOWN_KEY]}  {cell}: {entry['error'].rstrip('.')} ({entry['step']}){log}"
-
-
-def human(count: int | float) -> str:
-    """Bytes in the unit that suits: ``1.5 MB`` (1 MB = 1,000,000 bytes)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

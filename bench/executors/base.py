@@ -37,28 +37,33 @@ class Listener(Protocol):
 
 
 class Noting:
-    """A listener that keeps which cells it was told of."""
+    """A listener that passes on to others what it is told, and keeps which cells it was told of."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
         self.noted: set[str] = set()
         """Keys of the cells that have their record by this run."""
 
     def started(self, node: Node, worker: int = 0) -> None:
-        self._listener.started(node, worker)
+        for listener in self._listeners:
+            listener.started(node, worker)
 
     def trained(self, node: Node, step: int, loss: float) -> None:
-        self._listener.trained(node, step, loss)
+        for listener in self._listeners:
+            listener.trained(node, step, loss)
 
     def finished(self, record: Record) -> None:
         self.noted.add(record.key)
-        self._listener.finished(record)
+        for listener in self._listeners:
+            listener.finished(record)
 
     def elsewhere(self, record: Record) -> None:
-        self._listener.elsewhere(record)
+        for listener in self._listeners:
+            listener.elsewhere(record)
 
     def said(self, text: str) -> None:
-        self._listener.said(text)
+        for listener in self._listeners:
+            listener.said(text)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,10 @@ class Work:
     """Keys of the cells to compute; None: all."""
     number: int = 0
     """Which of the workers it is."""
+    workers: int = 1
+    """How many there are on its machine, as far as that is known."""
+    memory: int | None = None
+    """Bytes that each of them can take; None where that is not known."""
 
 
 def written(message: Message) -> str:

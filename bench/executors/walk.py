@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from bench import runner
+from bench import room, runner
 from bench.errors import BenchError, CellError, Interrupted
 from bench.evaluation import blank, evaluate, measure
 from bench.executors.base import Done, Failed, Job, Listener, Verdict
@@ -41,7 +41,15 @@ class Walk:
         *,
         interrupted: Callable[[], bool] = lambda: False,
         measure: Sequence[str] = (),
+        memory: int | None = None,
+        workers: int = 1,
+        number: int = 0,
     ) -> None:
+        """``memory``: bytes that this process can take, None where that is not known. It is the ``number``-th of
+        ``workers``."""
+        self._memory, self._workers, self._number = memory, workers, number
+        self._checked: set[int] = set()
+        """Ids of the tasks of which it is known that there is room for them."""
         self._segments, self._store, self._device, self._dtype = segments, store, device, dtype
         self._listener, self._measure = listener, measure
         self._hooks = Hooks(listener.trained, interrupted)
@@ -95,7 +103,17 @@ class Walk:
             if check:
                 wanted = {key for segment in self._segments if segment.root is root for key in segment.cells}
                 self._bench.check(cell for cell in root.node.cells() if cell.key in wanted)
+                self._check_room(self._bench)
         return self._bench
+
+    def _check_room(self, bench: Workbench) -> None:
+        """Raises ``BenchError`` where a task's cells, all seeds of them, cannot fit; once a task."""
+        task = bench.task
+        segments = [segment for segment in self._segments if segment.root.task is task]
+        if id(task) not in self._checked:
+            self._checked.add(id(task))
+            say = (lambda text: None) if self._number else self._listener.said  # one speaks for all
+            room.check(bench, segments, self._store, self._memory, self._workers, say)
 
     def _after(self, node: Node, bench: Workbench) -> State:
         """The state after ``node``: at hand, or computed from the nearest one above that is."""

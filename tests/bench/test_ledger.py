@@ -88,6 +88,12 @@ def test_a_damaged_record_or_file_counts_for_nothing_although_it_was_whole_befor
     assert len(store.damaged()) == 3
 
 
+def test_who_looks_at_no_layers_is_given_none(store: Store) -> None:
+    whole = [*store.records()]
+    assert any(record.layers for record in whole)
+    assert [*store.records(layers=False)] == [replace(record, layers=()) for record in whole]
+
+
 def test_timings_come_with_the_records(store: Store) -> None:
     keys = store.keys()
     expected = {key: store.timing(key) for key in keys}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
 from bench.errors import DataError, UsageError
+from bench.forecast import Forecast
 from bench.grid import Request
 from bench.plan import make
 from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, keys, stretches
-from bench.tree import Node, tree_of
+from bench.tree import Node, Plan, tree_of
 from pruners.base import Budget, Pruner
 
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
@@ -56,15 +58,19 @@ def test_target_zero_at_init_is_the_dense_cell() -> None:
     assert [(cell.pruner.name, cell.target) for cell in plan.cells] == [("dense", 0.0), ("grasp", 0.5), ("snip", 0.5)]
 
 
+def steps_left(plan: Plan, done: Collection[str] = (), stored: Collection[str] = ()) -> int:
+    return Forecast(plan, [cell.key for cell in plan.cells if cell.key not in done], stored).train_steps
+
+
 def test_what_is_done_or_stored_costs_nothing_more() -> None:
     plan = make(request(pruners=("magnitude",), when="trained", seeds=(0,)))
-    nothing = plan.train_steps_left(lambda key: False, lambda key: False)
+    nothing = steps_left(plan)
     assert nothing == plan.train_steps_shared == TRAIN + 5 * RECOVER
     dense = next(node for node in plan.roots[0].node.walk() if isinstance(node.step, Train))
-    assert plan.train_steps_left(lambda key: False, lambda key: key == dense.key) == 5 * RECOVER
+    assert steps_left(plan, stored=[dense.key]) == 5 * RECOVER
     done = {cell.key for cell in plan.cells if cell.target != 0.9}
-    assert plan.train_steps_left(done.__contains__, lambda key: False) == TRAIN + RECOVER
-    assert plan.train_steps_left(lambda key: True, lambda key: False) == 0
+    assert steps_left(plan, done) == TRAIN + RECOVER
+    assert steps_left(plan, [cell.key for cell in plan.cells]) == 0
 
 
 def test_training_to_a_point_and_beyond_is_one_chain(monkeypatch) -> None:
@@ -189,7 +195,7 @@ def test_a_recipe_of_hundreds_of_cuts_is_a_tree_like_any_other() -> None:
     plan = make(request(pruners=("imp",), sparsities=(0.99,), seeds=(0,), pruner_settings=settings))
     # 0.99^458 is above 0.01, 0.99^459 below it: 458 levels and the last cut.
     assert kinds(plan)["Cut"] == 459
-    assert plan.train_steps_left(lambda key: False, lambda key: False) == plan.train_steps_shared
+    assert steps_left(plan) == plan.train_steps_shared
 
 
 @pytest.mark.parametrize("choice", [{"structure": "rows"}, {"allocation": "erk"}])

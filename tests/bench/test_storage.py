@@ -151,7 +151,7 @@ def test_a_store_behaves_alike_everywhere(address: str) -> None:
     path = again.state(KEY)
     assert path is not None
     assert torch.equal(load(path).weights["weight"], state_of(2.0).weights["weight"])
-    assert again.state_keys() == {KEY} and again.partials() == 0
+    assert again.state_keys() == {KEY} and again.partials() == []
     store.drop_state(KEY)
     assert again.state(KEY) is None
 

@@ -15,6 +15,7 @@ from bench.data import DataIdentity, Files, columns
 from bench.errors import UsageError
 from bench.steps import Schedule
 from pruners.base import Criterion
+from tasks.ag_news import AgNews
 from tasks.base import Metric, Preset, Task
 
 
@@ -216,6 +217,19 @@ def test_doctor_takes_a_folder_of_one_data_set_for_what_it_is(toys, capsys, monk
     code, lines = doctored(capsys, monkeypatch, tmp_path, "--data", str(tmp_path))
     assert code == 1
     assert any(line.startswith("!! data of book") and "lacks books/books.csv" in line for line in lines)
+
+
+def test_doctor_says_what_fetches_data_that_is_missing(toys, capsys, monkeypatch, tmp_path):
+    toys["tasks"]["ag-news"] = AgNews
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "toys.csv").write_text("ball,1\n")
+    for arguments, place in (([], ""), (["--data", str(tmp_path)], f" --data {tmp_path}")):
+        code, lines = doctored(capsys, monkeypatch, tmp_path, *arguments)
+        assert code == 0, lines
+        (line,) = [line for line in lines if line.startswith("ok data of ag-news ")]
+        assert line.endswith(f". 'bench data get ag_news_csv{place}' fetches it")
+        assert not any("bench data get" in line for line in lines if " data of toy " in line)
 
 
 def test_doctor_finds_a_plug_in_that_does_not_load_wrong(toys, capsys, monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_plan_json_counts_cells_and_steps_before_and_after(out: Path, capsys) ->
     text = capsys.readouterr().out
     assert "Train(40 steps)" in text
     assert "[done]" in text
+
+
+def test_plan_says_how_long_the_rest_takes_once_such_steps_were_measured(out: Path, capsys) -> None:
+    grid = ["plan", *SMALL, *HERE, "--pruner", "random,magnitude", "--seeds", "0-3", "--out", str(out)]
+    assert main(grid) == 0
+    assert "time left" not in capsys.readouterr().out
+    assert run(out, "--seeds", "0-1") == 0
+    capsys.readouterr()
+    assert main([*grid, "--json"]) == 0
+    left = json.loads(capsys.readouterr().out)["time_left"]
+    spent = sum(sum(Store(out).timing(cell.key).values()) for cell in Store(out).records())
+    assert left["missing"] == [] and left["jobs"] == 1
+    assert left["basis"].startswith("measured in 6 cells of this folder, on ")
+    assert 0 < left["seconds"] <= 2 * spent  # as many cells again; a median is at most twice the mean
+    assert main([*grid, "--jobs", "2"]) == 0
+    assert re.search(r"^time left, about +\d+ (s|min) by 2 jobs   measured in 6 cells", capsys.readouterr().out, re.M)
+    assert run(out, "--seeds", "0-3") == 0
+    capsys.readouterr()
+    assert main(grid) == 0
+    assert "time left" not in capsys.readouterr().out
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_no_folder(out: Path, capsys) -> None:

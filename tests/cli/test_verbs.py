@@ -212,7 +212,7 @@ def test_an_empty_results_folder_says_what_to_do(tmp_path, capsys):
 
 
 def test_a_defect_is_one_line_and_its_traceback_comes_with_debug(folder, capsys, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("wires crossed")
 
     monkeypatch.setattr("bench.store.Store.records", broken)
@@ -224,7 +224,7 @@ def test_a_defect_is_one_line_and_its_traceback_comes_with_debug(folder, capsys,
 
 
 def test_an_interrupt_ends_with_130(folder, capsys, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bench.store.Store.records", interrupted)
