@@ -53,10 +53,17 @@ LARGEST_RECORD = 256 << 20
 
 
 class Store:
-    """One results folder, at a path or a URL."""
+    """One results folder, at a path or a URL.
 
-    def __init__(self, address: Path | str, *, create: bool = False) -> None:
+    What is damaged counts for nothing. Who computes moves it to ``damaged/`` and makes it anew (``mends``, unless told
+    otherwise who may create the folder); who only reads leaves it where it is and finds it in ``left_out``.
+    """
+
+    def __init__(self, address: Path | str, *, create: bool = False, mends: bool | None = None) -> None:
         self.storage = storage_of(address)
+        self.mends = create if mends is None else mends
+        self.left_out: dict[str, str] = {}
+        """Files that count for nothing and stay where they are, each with what is wrong."""
         self._open(create)
 
     @staticmethod
@@ -119,9 +126,10 @@ class Store:
     # Records
 
     def record(self, key: str) -> Record | None:
-        """The record of a cell, or None where there is none; a damaged one is set aside.
+        """The record of a cell, or None where there is none; a damaged one counts for nothing, and one whose files are
+        not whole.
 
-        Raises ``StoreError`` where it is of a newer schema or cannot be read.
+        Raises ``StoreError`` where it is of a newer schema, or it or a file cannot be read.
         """
         name = f"records/{key}.json"
         text = self._text(name, key)
@@ -134,8 +142,12 @@ class Store:
         except ValueError:
             self.set_aside(name)
             return None
-        if record.key != key or not all(self._beside(file) for file in record.files.values()):
+        if record.key != key:
             self.set_aside(name)
+            return None
+        missing = next((file for file in record.files.values() if not self._beside(file)), None)
+        if missing is not None:
+            self.set_aside(name, f"is without its file files/{missing[:80]}, which is missing or damaged")
             return None
         return record
 
@@ -351,12 +363,14 @@ class Store:
         self._put(f"logs/{key}.txt", text.encode(errors="backslashreplace"))
         return f"logs/{key}.txt"
 
-    def set_aside(self, name: str) -> None:
-        """Moves a damaged file where nothing reads it.
+    def set_aside(self, name: str, why: str = "is damaged") -> None:
+        """Moves a damaged file where nothing reads it; who only reads notes it in ``left_out``.
 
-        Where it cannot be moved (a folder that is read-only, another process that was faster) it stays and counts for
-        nothing all the same.
+        Where it cannot be moved (another process was faster) it stays and counts for nothing all the same.
         """
+        if not self.mends:
+            self.left_out[name] = why
+            return
         with suppress(OSError):
             self.storage.move(name, f"damaged/{name.replace('/', '.')}")
 
@@ -377,13 +391,18 @@ class Store:
 
     def _whole(self, name: str) -> bool:
         """Whether a file with a digest in its name has that content. Elsewhere than on this machine, whether it is
-        there: to fetch every file for every table would take too long, and what is read is checked then."""
+        there: to fetch every file for every table would take too long, and what is read is checked then.
+
+        Raises ``StoreError`` where it cannot be read.
+        """
         try:
             if self.storage.folder is None:
                 return self.storage.has(name)
             return _digest_file(self.storage.local(name)) in name.split(".")
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return False
+        except OSError as error:
+            raise _unreadable(self.where(name), error) from error
 
     def _text(self, name: str, key: str) -> str | None:
         """Text of the file of a key, or None; what is no text is set aside."""

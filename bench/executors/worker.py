@@ -132,7 +132,7 @@ def _work(orders: Orders, voice: Voice) -> None:
         os.chdir(work.folder)
     segments = _segments(work)
     limit(work.threads)
-    walk = walk_of(work, [*segments.values()], Store(work.store), voice, orders.stopped)
+    walk = walk_of(work, [*segments.values()], Store(work.store, mends=True), voice, orders.stopped)
     voice.tell({"ready": True})
     while (message := orders.next()) is not None:
         verdict = None if message["verdict"] is None else Verdict(**message["verdict"])

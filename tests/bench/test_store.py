@@ -191,3 +191,45 @@ def test_a_timing_of_what_is_no_time_is_no_timing(store: Store, content: bytes) 
     (store.root / "timings" / f"{KEY}.json").write_bytes(content)
     assert store.timing(KEY) == {}
     assert store.record(KEY) is not None
+
+
+@pytest.mark.parametrize("mischief", ["altered", "file missing", "files unreadable as a folder"])
+def test_who_only_reads_leaves_what_is_damaged_where_it_is(store: Store, mischief: str) -> None:
+    name = store.put_file(KEY, "run", b"1 Q0 2 1 0.5 toy\n", ".gz")
+    store.put_record(record_of(files={"run": name}), {})
+    record, files = store.root / "records" / f"{KEY}.json", store.root / "files"
+    if mischief == "altered":
+        record.write_text(record.read_text().replace('"seed": ', '"seed": 1'))
+    else:
+        files.rename(store.root / "elsewhere")
+        if mischief != "file missing":
+            files.write_text("no folder")
+    before = record.read_bytes()
+
+    reader = Store(store.root)
+    assert reader.record(KEY) is None and [*reader.records()] == []
+    assert [*reader.left_out] == [f"records/{KEY}.json"]
+    why = reader.left_out[f"records/{KEY}.json"]
+    assert why == (
+        "is damaged" if mischief == "altered" else f"is without its file files/{name}, which is missing or damaged"
+    )
+    assert record.read_bytes() == before and reader.damaged() == []
+
+    if mischief == "file missing":
+        (store.root / "elsewhere").rename(files)
+        assert Store(store.root).record(KEY) is not None
+
+
+def test_a_file_that_may_not_be_read_is_an_error_and_not_a_damage(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = store.put_file(KEY, "run", b"1 Q0 2 1 0.5 toy\n", ".gz")
+    store.put_record(record_of(files={"run": name}), {})
+
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("bench.store._digest_file", refused)
+    with pytest.raises(StoreError, match=rf"files/{name}: cannot be read \(Permission denied\)"):
+        store.record(KEY)
+    assert (store.root / "records" / f"{KEY}.json").is_file() and store.damaged() == []
