@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import marshal
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -30,8 +29,6 @@ PATIENCE = 2.0
 
 SHARED = frozenset({"options", "path", "data", "provenance", "metric_info", "task_notes"})
 """Fields that are the same in many records."""
-_PLAIN = 2
-"""Of marshal's formats the last in which equal values are equal bytes, whoever else refers to them."""
 NAMES = tuple(entry.name for entry in fields(Record))
 _SHARED = tuple(place for place, name in enumerate(NAMES) if name in SHARED)
 _LAYERS, _FAILURE = NAMES.index("layers"), NAMES.index("failure")
@@ -54,7 +51,7 @@ class Ledger:
         self.path = cache_folder() / "ledgers" / f"{name}-{_LAYOUT}.sqlite"
         self._parts: dict[str, Any] = {}
         """What records share, by the digest of its JSON."""
-        self._digests: dict[bytes, str] = {}
+        self._digests: dict[str, str] = {}
 
     def records(
         self, stamps: Mapping[str, str], read: Callable[[str], Record | None], *, layers: bool = True
@@ -136,14 +133,12 @@ class Ledger:
         return tuple([Layer(name, kind, size, left, flops) for (name, kind, size, flops), left in described])
 
     def _shared(self, value: Any) -> str:
-        """The digest of the value's JSON. Nearly all values were there before: these bytes, which unlike equality tell
-        1 from 1.0, find them in a quarter of the time."""
-        content = marshal.dumps(value, _PLAIN)
-        if content not in self._digests:
-            text = json.dumps(value)
-            digest = self._digests[content] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The digest of the value's JSON."""
+        text = json.dumps(value)
+        if text not in self._digests:
+            digest = self._digests[text] = hashlib.sha256(text.encode()).hexdigest()[:16]
             self._parts.setdefault(digest, json.loads(text))
-        return self._digests[content]
+        return self._digests[text]
 
     # The file
 

@@ -147,7 +147,7 @@ class Store:
             return None
         missing = next((file for file in record.files.values() if not self._beside(file)), None)
         if missing is not None:
-            self.set_aside(name, f"is without its file files/{missing[:80]}, which is missing or damaged")
+            self.set_aside(name, f"is without its file files/{missing[:200]}, which is missing or damaged")
             return None
         return record
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.output import write, write_json
+from bench.cli.reading import say_left_out
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,11 +51,14 @@ def compare(
 
     margins = parse(margin or ())
     theirs = sides.read(head)
+    say_left_out(theirs.left_out, head)
     if update_baseline and not Path(base).exists():
         _update(base, theirs)
         return
     timed = clock.compare(*speed, margin=speed_margin or clock.MARGIN) if speed else ()
-    found = compared(sides.read(base), theirs, margins, timed)
+    ours = sides.read(base)
+    say_left_out(ours.left_out, base)
+    found = compared(ours, theirs, margins, timed)
     if markdown is not None:
         _written("--markdown", markdown, rendering.markdown(found))
     if junit is not None:

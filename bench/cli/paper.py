@@ -128,10 +128,14 @@ def _place(name: str) -> str:
 
 def _beside(paper: Paper, folder: str, *, required: bool = True) -> Beside:
     """The paper beside the folder's records, or alone where no folder was named and none is there."""
+    from bench.cli.reading import reading
     from bench.store import Store
     from reports.papers.beside import beside
 
-    return beside(paper, Store(folder).records() if required or Store.at(folder) else ())
+    if not (required or Store.at(folder)):
+        return beside(paper, ())
+    with reading(folder) as store:
+        return beside(paper, store.records())
 
 
 def _rendered(found: Beside, format_: str) -> str:

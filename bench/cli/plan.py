@@ -12,6 +12,7 @@ import typer
 from bench.cli import flags
 from bench.cli.chains import chain_from, line
 from bench.cli.output import write, write_json
+from bench.cli.reading import say_left_out
 from bench.grid import Request
 from bench.steps import Cut, Train
 
@@ -42,10 +43,13 @@ def plan(
 
     made = make(request)
     execution = Execution(device, threads, jobs=jobs)
+    store = stored(folder)
     if json_:
-        write_json(summary(made, stored(folder), execution))
+        write_json(summary(made, store, execution))
     else:
-        write(text_of(made, stored(folder), request, execution) + "\n")
+        write(text_of(made, store, request, execution) + "\n")
+    if store is not None:
+        say_left_out(store.left_out, folder)
 
 
 def stored(folder: str) -> Store | None:

@@ -67,13 +67,19 @@ def report(
     cell. With --summary: which pruner is safe where, one line a task and pruner. With --figures: curves over sparsity
     and FLOPs, Pareto fronts, layers' densities, SAP's iterations (docs/reports.md).
     """
-    from bench.store import Store
+    from bench.cli.reading import reading
 
     check_format(format, to_stdout=output is None)
     kinds = figure_formats(figure_format)
-    with uncollected():
-        store = Store(folder)
+    with uncollected(), reading(folder) as store:
         records = [*store.records(layers=format != "csv" or summary or figures is not None)]
+        if not records and store.left_out:
+            name, why = next(iter(store.left_out.items()))
+            raise StoreError(
+                f"none of its {len(store.left_out)} records is whole: {name} {why}",
+                where=folder,
+                mend="Put back what is missing, or 'bench run' computes them again.",
+            )
         if not records:
             raise StoreError("no finished cell yet", where=folder, mend="Run 'bench run' with this --out first.")
         pruners = [record.pruner for record in records]

@@ -11,7 +11,7 @@ import typer
 from bench.cli.output import block, pairs, write
 from bench.cli.pruner_page import page, paragraph
 from bench.cli.samples import samples
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -140,15 +140,19 @@ def _options(presets: Any) -> str:
 
 
 def found(store: Store, prefix: str, out: str) -> Record:
-    """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several."""
+    """The record whose key begins with ``prefix``. Raises ``UsageError`` where there is none, or there are several, and
+    ``StoreError`` where it is not whole."""
     matching = store.keys(prefix)
     if len(matching) > 1:
         raise UsageError(f"{len(matching)} keys begin with {prefix!r}", where=str(out), mend="Give more of the key.")
     record = store.record(matching[0]) if matching else None
     if record is None:
-        what = "the record is damaged and was set aside" if matching else f"no key begins with {prefix!r}"
+        for name, why in store.left_out.items():
+            raise StoreError(why, where=store.where(name), mend="Put it back, or 'bench run' computes the cell again.")
         raise UsageError(
-            what, where=str(out), mend="'bench report --format csv' lists the keys; --out gives the folder."
+            f"no key begins with {prefix!r}",
+            where=str(out),
+            mend="'bench report --format csv' lists the keys; --out gives the folder.",
         )
     return record
 

@@ -84,6 +84,7 @@ def _status(store: Store, records: Iterable[Record]) -> dict[str, Any]:
         "running": Leases(store).holders(),
         "partial": len(store.partials()),
         "damaged": store.damaged(),
+        "left_out": dict(sorted(store.left_out.items())),
         "bytes": dict(store.storage.sizes()),
     }
 
@@ -123,12 +124,16 @@ def _text(found: dict[str, Any]) -> str:
         facts.append(("under way", f"{count} unfinished training{'s' if count != 1 else ''}, kept half-way"))
     if found["damaged"]:
         facts.append(("damaged", f"{len(found['damaged'])} files set aside in damaged/: 'bench run' recomputes them"))
+    if found["left_out"]:
+        facts.append(("left out", f"{len(found['left_out'])} that are not whole: 'bench run' computes them again"))
     parts = [pairs(facts)]
     if found["by"]:
         lines = [[entry["task"], entry["pruner"], entry["done"], entry["failed"]] for entry in found["by"]]
         parts.append(block(["task", "pruner", "done", "failed"], lines, right=(2, 3)))
     if found["failures"]:
         parts.append("".join(["failed\n", *(f"  {_told(entry)}\n" for entry in found["failures"])]))
+    if found["left_out"]:
+        parts.append("".join(["left out\n", *(f"  {name} {why}\n" for name, why in found["left_out"].items())]))
     if found["damaged"]:
         parts.append("".join(["damaged\n", *(f"  {name}\n" for name in found["damaged"])]))
     return "\n".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Side:
 
     name: str
     cells: tuple[Measured, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Records of a folder that are not whole and count for nothing, each with what is wrong."""
 
 
 def read(address: str) -> Side:
@@ -39,18 +41,23 @@ def read(address: str) -> Side:
     none or they cannot be read."""
     path = Path(address)
     if path.is_dir() or Store.at(address):
-        cells = _of_folder(Store(address))
+        store = Store(address)
+        side = Side(address, _of_folder(store), store.left_out)
     elif path.is_file():
-        cells = tuple(Measured(record, lambda found=found: found) for record, found in baseline.read(path))  # type: ignore[misc]
+        side = Side(
+            address,
+            tuple(Measured(record, lambda found=found: found) for record, found in baseline.read(path)),  # type: ignore[misc]
+        )
     else:
         raise UsageError(
             "is neither a results folder nor a baseline file",
             where=address,
             mend="Give the --out of a 'bench run', or a file that --update-baseline wrote.",
         )
-    if not cells:
-        raise StoreError("holds no cell", where=address, mend="Run 'bench run' with this --out first.")
-    return Side(address, cells)
+    if not side.cells:
+        what = "holds no record that is whole" if side.left_out else "holds no cell"
+        raise StoreError(what, where=address, mend="Run 'bench run' with this --out first.")
+    return side
 
 
 def _of_folder(store: Store) -> tuple[Measured, ...]:

@@ -137,10 +137,12 @@ def test_a_store_behaves_alike_everywhere(address: str) -> None:
     name = store.put_file(KEY, "run", b"1 Q0 2\n")
     store.put_record(record_of(files={"run": name}), {"Train": 1.5})
     store.put_record(record_of(OTHER), {})
-    again = Store(address)
+    again = Store(address, mends=True)
     assert [record.key for record in again.records()] == again.keys() == [KEY, OTHER]
     assert again.keys("cd") == [OTHER] and again.timing(KEY) == {"Train": 1.5} and again.file(name) == b"1 Q0 2\n"
     store.storage.write(f"records/{OTHER}.json", b"{}")
+    reader = Store(address)
+    assert reader.record(OTHER) is None and reader.damaged() == [] and [*reader.left_out] == [f"records/{OTHER}.json"]
     assert again.record(OTHER) is None and again.damaged() == [f"records.{OTHER}.json"]
     assert again.has_record(KEY) and not again.has_record(OTHER)
     store.put_reference(KEY, {"task": "toy"})

@@ -106,12 +106,30 @@ def test_a_result_is_short_where_a_shell_shows_it():
     assert "toy-news" in str(result)
 
 
-def test_status_names_what_was_set_aside(folder, capsys):
+def test_verbs_that_read_say_what_they_leave_out_and_move_nothing(folder, capsys):
     victim = next((folder / "records").glob("*.json"))
     victim.write_text(victim.read_text().replace('"seed": ', '"seed": 1'))
     _, out, _ = run(capsys, "status", str(folder), "--json")
     found = json.loads(out)
-    assert (found["cells"], found["damaged"]) == (3, [f"records.{victim.name}"])
+    assert (found["cells"], found["damaged"]) == (3, [])
+    assert found["left_out"] == {f"records/{victim.name}": "is damaged"}
+    _, out, _ = run(capsys, "status", str(folder))
+    assert "left out  1 that are not whole" in out and f"  records/{victim.name} is damaged\n" in out
+    code, out, err = run(capsys, "report", str(folder), "--format", "csv")
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert err == (
+        f"bench: {folder}: left out, as not whole: records/{victim.name} is damaged. "
+        "Nothing was moved: put back what is missing, or 'bench run' computes it again.\n"
+    )
+    code, _, err = run(capsys, "show", victim.stem, "--out", str(folder))
+    assert (code, err) == (2, f"bench: {victim}: is damaged. Put it back, or 'bench run' computes the cell again.\n")
+    code, _, err = run(capsys, "compare", str(folder), str(folder))
+    assert err.count(f"records/{victim.name} is damaged") == 2
+    for other in (folder / "records").glob("*.json"):
+        other.write_text("{}")
+    code, _, err = run(capsys, "report", str(folder))
+    assert code == 2 and "none of its 4 records is whole" in err and err.count("\n") == 1
+    assert len([*(folder / "records").glob("*.json")]) == 4 and not [*(folder / "damaged").glob("*")]
 
 
 def test_show_prints_a_cell_found_by_the_start_of_its_key(folder, capsys):
