@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.layout import budgets_differ
-from reports.table import LEVEL, Table
+from reports.table import LEVEL, Table, uninformative
 
 FLOPS_NOTE = (
     "FLOPs are theoretical: two per multiply-add, one example at the task's lengths, each layer's dense FLOPs times "
@@ -96,7 +96,7 @@ def _undecided(table: Table) -> list[str]:
         return []
     lead = table.metrics[0]
     best = dense[0].metrics.get(lead.name)
-    if best is None:
+    if best is None or not best.mean or uninformative(table):
         return []
     sign = 1 if lead.higher_is_better else -1
     kept = [

@@ -11,6 +11,8 @@ from bench.record import DENSE, Record
 Facts = tuple[tuple[str, str], ...]
 """Names and printable values, in the order in which labels prefer them."""
 
+NONE = "null"
+"""How a fact that is not set is told."""
 BARE = frozenset({"model", "preset"})
 """Facts whose value speaks for itself in a label."""
 DIGITS = 12
@@ -61,19 +63,31 @@ def recipe_label(names: Sequence[str]) -> str:
     return f"{pruner} ({variant})" if variant else pruner
 
 
-def distinguishing(alternatives: Sequence[Facts]) -> dict[Facts, str]:
-    """For each alternative the fewest facts, taken in order, that tell them apart; empty where there is only one."""
+def distinguishing(alternatives: Sequence[Facts], most: int = 0) -> dict[Facts, str]:
+    """For each alternative the fewest facts, taken in order, that tell them apart; empty where there is only one.
+
+    Facts that some alternative does not have come last. Where at most ``most`` facts differ among those that agree in
+    what speaks for itself, all are told: the fewest might be those that matter least.
+    """
     unique = list(dict.fromkeys(alternatives))
     if len(unique) == 1:
         return {unique[0]: ""}
     tables = [dict(facts) for facts in unique]
-    names = dict.fromkeys(name for facts in unique for name, _ in facts)
+    named = dict.fromkeys(name for facts in unique for name, _ in facts)
+    names = sorted(named, key=lambda name: any(table.get(name, NONE) == NONE for table in tables))
     chosen: list[str] = []
     told_apart = 1
     for name in names:
         apart = len({tuple(table.get(other) for other in (*chosen, name)) for table in tables})
         if apart > told_apart:
             chosen, told_apart = [*chosen, name], apart
+    if not BARE.intersection(chosen):
+        differing = [
+            name
+            for name in names
+            if len(found := {table.get(name, NONE) for table in tables}) > 1 and NONE not in found
+        ]
+        chosen = list(dict.fromkeys([*differing, *chosen])) if len(differing) <= most else chosen
     return {
         facts: ", ".join(_say(name, table.get(name)) for name in chosen)
         for facts, table in zip(unique, tables, strict=True)
@@ -91,7 +105,7 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-_SPELLED: dict[object, str] = {None: "null", True: "true", False: "false"}
+_SPELLED: dict[object, str] = {None: NONE, True: "true", False: "false"}
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 

@@ -18,6 +18,8 @@ from reports.table import Baseline, Evidence, MetricInfo, Row, Table
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+TOLD = 3
+"""Facts in which the settings of a table differ that are all told; of more only those that tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def _data(record: Record) -> tuple[str, str, str]:
 
 def _table(records: Sequence[Record], references: Sequence[Mapping[str, Any]], examples: Examples) -> Table:
     kept = _one_a_seed(_placed(records))
-    settings = identity.distinguishing(sorted({cell.setting for cell in kept}))
+    settings = identity.distinguishing(sorted({cell.setting for cell in kept}), most=TOLD)
     by_setting = _grouped(kept, lambda cell: cell.setting)
     found = [cell.record for cell in kept]
     metrics = _metrics(found)

@@ -160,6 +160,23 @@ def random_average_precision(relevant: Sequence[int], documents: int, depth: int
     return float(np.mean(expected))
 
 
+def random_ndcg(grades: Sequence[Mapping[Any, int]], ranked: Sequence[tuple[float, int]], depth: int) -> float:
+    """Expected nDCG of a random ranking, mean over queries: each rank holds the mean gain of what is ranked.
+
+    ``grades`` are a query's judgements, by document; ``ranked`` the mean gain and the number of what is ranked for it.
+    A query without a relevant document counts 0.
+    """
+    import numpy as np
+
+    discounts = 1 / np.log2(np.arange(2, depth + 2))
+    shares = []
+    for judged, (gain, count) in zip(grades, ranked, strict=True):
+        gains = sorted((max(grade, 0) for grade in judged.values()), reverse=True)[:depth]
+        best = float(np.dot(gains, discounts[: len(gains)]))
+        shares.append(gain * float(discounts[:count].sum()) / best if best else 0.0)
+    return float(np.mean(shares))
+
+
 def notes(ranking: Ranking) -> dict[str, Any]:
     """Facts of a ranking that belong in its record."""
     return {

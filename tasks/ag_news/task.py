@@ -17,6 +17,7 @@ from tasks.ag_news.reader import CLASSES, Articles, read_articles
 from tasks.ag_news.sample import sample
 from tasks.ag_news.source import AG_NEWS
 from tasks.base import Evaluation, Metric, Preset, Reference
+from tasks.chance import majority
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +178,9 @@ class AgNews:
                     examples[name][texts] = of_texts.cpu().numpy()
         conclude()
         metrics = {name: float(values.mean(dtype=np.float64)) for name, values in examples.items()}
-        return Evaluation(metrics=metrics, examples=examples, n=n, notes=self.classifier.facts())
+        floor = {"accuracy": majority(self._labels[split])}
+        notes = {**self.classifier.facts(), "floor": floor}
+        return Evaluation(metrics=metrics, examples=examples, n=n, notes=notes)
 
     def prunable(self, model: nn.Module) -> Sequence[str]:
         return self.classifier.prunable(model)

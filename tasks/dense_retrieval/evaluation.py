@@ -40,7 +40,7 @@ def evaluation(built: Mapping[str, Any], queries: np.ndarray, corpus: Corpus, op
             **ranking.notes(first),
             "search": lead,
             "index": indexes.sizes(built),
-            "floor": {"nDCG@10": random_ndcg(test, len(corpus.ids), 10)},
+            "floor": {"nDCG@10": _random(test, len(corpus.ids))},
         },
     )
 
@@ -50,15 +50,10 @@ def measured(found: Ranking, corpus: Corpus, metrics: Sequence[str]) -> dict[str
     return ranking.measure(found, corpus.test.ids, corpus.ids, corpus.test.grades, metrics)
 
 
-def random_ndcg(queries: Queries, documents: int, depth: int) -> float:
-    """Expected nDCG of a random ranking: each rank holds a query's mean gain over all documents."""
-    discounts = 1 / np.log2(np.arange(2, depth + 2))
-    shares = []
-    for grades in queries.grades:
-        gains = sorted((max(grade, 0) for grade in grades.values()), reverse=True)
-        best = float(np.dot(gains[:depth], discounts[: len(gains)]))
-        shares.append(sum(gains) / documents * float(discounts.sum()) / best)
-    return float(np.mean(shares))
+def _random(queries: Queries, documents: int) -> float:
+    """nDCG@10 of a random ranking of all documents."""
+    gains = (sum(max(grade, 0) for grade in grades.values()) / documents for grades in queries.grades)
+    return ranking.random_ndcg(queries.grades, [(gain, documents) for gain in gains], 10)
 
 
 def lexical(corpus: Corpus, options: Options) -> Reference:

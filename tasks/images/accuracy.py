@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.ranks import conclude, spread
 from tasks.base import Evaluation
+from tasks.chance import majority
 
 if TYPE_CHECKING:
     from tasks.base import Batch
@@ -31,19 +32,21 @@ def evaluate(
     """Top-1 and top-5 accuracy and cross entropy over the ``batch`` at each of ``places``, an example at a time."""
     device = next(model.parameters()).device
 
-    def found_at(place: T) -> tuple[Tensor, Tensor]:
+    def found_at(place: T) -> tuple[Tensor, Tensor, Tensor]:
         made = {name: tensor.to(device) for name, tensor in batch(place).items()}
         logits = _precise(forward(model, made))
-        return rank(logits, made["labels"]), cross_entropy(logits, made["labels"], reduction="none")
+        labels = made["labels"]
+        return rank(logits, labels), cross_entropy(logits, labels, reduction="none"), labels
 
     with torch.no_grad():
-        ranks, losses = zip(*spread(places, found_at), strict=True)
+        ranks, losses, labels = zip(*spread(places, found_at), strict=True)
     conclude()
     place = torch.cat(ranks)
     found = {"top-1": place == 0, "top-5": place < SEVERAL, "loss": torch.cat(losses)}
     examples = {name: values.float().cpu().numpy() for name, values in found.items()}
     metrics = {name: float(values.mean(dtype=np.float64)) for name, values in examples.items()}
-    return Evaluation(metrics=metrics, examples=examples, n=len(place))
+    floor = {"top-1": majority(torch.cat(labels).cpu().numpy())}
+    return Evaluation(metrics=metrics, examples=examples, n=len(place), notes={"floor": floor})
 
 
 def rank(logits: Tensor, labels: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ def evaluation(corpus: Corpus, found: Mapping[str, ranking.Ranking], pools: Mapp
         kind = f"run-{judged.name}" if files else "run"
         files[kind] = ranking.run_text(ranked, queries, corpus.documents, tag)
         notes[judged.name] = {**ranking.notes(ranked), **_facts(judged, pools.get(judged.name))}
+    lead = corpus.judged[0]
+    if lead.name in pools:
+        notes["floor"] = {f"nDCG@10{SUFFIX[lead.name]}": _random(lead, pools[lead.name])}
     count = sum(len(ranked.documents) for ranked in found.values())
     if len(found) > 1:
         notes["examples_of_a_part"] = {name: len(per_query) for name, per_query in values.items()}
@@ -58,6 +61,14 @@ def evaluation(corpus: Corpus, found: Mapping[str, ranking.Ranking], pools: Mapp
         files=files,
         notes=notes,
     )
+
+
+def _random(judged: Judged, pool: Pool) -> float:
+    """nDCG@10 of the candidates in random order."""
+    grades = judged.grades[: len(pool.passages)]
+    candidates = [row[row >= 0].tolist() for row in pool.passages]
+    gains = [[max(of.get(row, 0), 0) for row in rows] for rows, of in zip(candidates, grades, strict=True)]
+    return ranking.random_ndcg(grades, [(sum(found) / max(1, len(found)), len(found)) for found in gains], 10)
 
 
 def _facts(judged: Judged, pool: Pool | None) -> dict[str, Any]:

@@ -179,6 +179,7 @@ class Multi30k:
             files={"translations": table(pairs.source, pairs.target, outputs)},
             notes={
                 "not_means": list(NOT_MEANS),
+                "floor": {"BLEU": 0.0},
                 "samples": ["translations"],
                 "truncated": {name: self._route.truncated(name) for name in ("train", split)},
                 "output_words": sum(len(text.split()) for text in outputs),

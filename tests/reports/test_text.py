@@ -141,6 +141,12 @@ def test_where_random_pruning_loses_nothing_the_table_says_so():
     # 0.895 is 99.4 % of the dense 0.9, 0.88 is 97.8 %
     assert "At 0.5 random pruning keeps 99 % of the dense accuracy or more" in said
     assert "random pruning keeps" not in text.render(tables([make_record(), loses]))
+    # A dense model that learned nothing loses nothing either.
+    blind = [
+        replace(one, metrics={"accuracy": 0.25}, notes={"floor": {"accuracy": 0.25}}) for one in (make_record(), keeps)
+    ]
+    said = " ".join(text.render(tables(blind)).split())
+    assert "random pruning keeps" not in said and "not clearly above chance" in said
 
 
 def test_flops_are_never_called_a_speed_up():

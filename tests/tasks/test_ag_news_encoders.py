@@ -121,7 +121,7 @@ def test_cut_texts_are_counted_in_the_records_notes() -> None:
     task = small(tiny())
     found = task.evaluate(built(task).eval(), "test")
     # Between [CLS] and [SEP] six words fit: 7, 12 and 9 are too long.
-    assert found.notes == {"truncated_texts": {"train": 3, "test": 3}}
+    assert found.notes["truncated_texts"] == {"train": 3, "test": 3}
 
 
 def test_values_come_in_file_order_whatever_the_order_of_evaluation() -> None:

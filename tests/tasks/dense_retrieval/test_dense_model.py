@@ -104,7 +104,7 @@ def test_a_random_ranking_reaches_its_expected_ndcg() -> None:
     asked, ids = [str(number) for number in range(len(rows))], [str(number) for number in range(30)]
     drawn = ranking.measure(every, asked, ids, grades * (len(rows) // 2), ["nDCG@10"])["nDCG@10"]
     # A standard deviation of at most 0.5 over 4,000 draws: three standard errors are below 0.025.
-    assert evaluation.random_ndcg(queries, 30, 10) == pytest.approx(np.mean(drawn), abs=0.025)
+    assert evaluation._random(queries, 30) == pytest.approx(np.mean(drawn), abs=0.025)
 
 
 def test_equal_vectors_are_ranked_by_document_order_however_deep_the_run() -> None:
