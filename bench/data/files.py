@@ -33,7 +33,8 @@ class DataIdentity:
 
     name: str
     kind: str
-    """``sample`` (embedded, synthetic), ``subset`` or ``whole`` (of the official release)."""
+    """``sample`` (embedded, synthetic), ``subset`` or ``whole`` (of the official release), or ``changed``: as much as
+    the release, and other content."""
     counts: Mapping[str, int]
     """What was there and used: rows, passages, queries."""
     digest: str
@@ -98,7 +99,7 @@ class Folder:
             path = self._path(name)
             if path is not None:
                 contents[name] = content_digest(self, name)
-        return _digest_of_digests(contents)
+        return digest_of_digests(contents)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Memory:
         return io.BytesIO(self.contents[name])
 
     def digest(self, names: Sequence[str]) -> str:
-        return _digest_of_digests(
+        return digest_of_digests(
             {name: hashlib.sha256(self.contents[name]).hexdigest() for name in sorted(names) if name in self.contents}
         )
 
@@ -214,5 +215,6 @@ def _hash(files: Files, name: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_digests(contents: Mapping[str, str]) -> str:
+def digest_of_digests(contents: Mapping[str, str]) -> str:
+    """``Files.digest`` of files by name whose SHA-256 are these."""
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

@@ -20,6 +20,8 @@ OTHER = "not the official file"
 CHANGED = "changed since it was downloaded"
 MISSING = "missing"
 DAMAGED = "damaged"
+WHOLE = ("whole", "changed")
+"""Kinds of data with as much as the release."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Check:
         can have none but other digests."""
         found = [f"{one.name}: {one.said or one.state}" for one in self.files if one.state in (CHANGED, DAMAGED)]
         found += [f"{one.task}: {one.said}" for one in self.tasks if one.identity is None]
-        whole = [one.task for one in self.tasks if one.identity is not None and one.identity.kind == "whole"]
+        whole = [one.task for one in self.tasks if one.identity is not None and one.identity.kind in WHOLE]
         if whole:
             others = [one.name for one in self.files if one.state == OTHER]
             found += [f"{name}: as many rows as the official release and other content" for name in others]

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bench.checkpoints import Checkpoint, resolve
-from bench.data import SAMPLE, DataIdentity, Files
+from bench.data import DataIdentity, Files, release_kind
 from bench.masks.couplings import Coupling
 from bench.sources import DataSet
 from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
@@ -102,7 +102,7 @@ class AgNews:
 
     def identity(self) -> DataIdentity:
         counts = {split: len(self._articles[split]) for split in FILES}
-        kind = SAMPLE if self.files.kind == SAMPLE else "whole" if counts == OFFICIAL_ROWS else "subset"
+        kind = release_kind(self.files, self.required, AG_NEWS, complete=counts == OFFICIAL_ROWS)
         return DataIdentity("AG News", kind, counts, self._digest)
 
     def examples(self) -> int:
