@@ -132,8 +132,10 @@ class DenseRetrieval:
 
     def build(self, seed: int) -> nn.Module:
         """The encoders, and under ``index=jpq`` the quantised index of the passages; ``seed`` is already torch's."""
-        from tasks.dense_retrieval import building
+        from tasks.dense_retrieval import building, indexes
 
+        if self.options.index == FLAT:
+            indexes.require_lists(self.options.ivf_lists, len(self._corpus.ids))
         return building.model(self.options, self.checkpoint(), self.inputs, self.files)
 
     @cached_property
