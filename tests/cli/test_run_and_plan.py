@@ -212,6 +212,13 @@ def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "gmp cuts 2 times, not 10" in shown
 
 
+@pytest.mark.parametrize("given", [["--recover", "0"], ["--set", "recover.steps=0"]])
+def test_a_recovery_turned_off_is_no_flag_for_the_wrong_pruner(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--when", "trained", *given, "--data", "sample"]
+    assert main(["plan", *SMALL, "--pruner", "wanda,magnitude", *asked]) == 0
+    assert "no recovery of its own" not in capsys.readouterr().out
+
+
 def test_dense_may_be_asked_for_by_itself(out: Path, capsys) -> None:
     assert main(["run", *SMALL, *HERE, "--pruner", "dense", "--out", str(out)]) == 0
     assert "[1/1] toy/mlp dense 0 seed 0" in capsys.readouterr().err
