@@ -213,7 +213,9 @@ def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("given", [["--recover", "0"], ["--set", "recover.steps=0"]])
-def test_a_recovery_turned_off_is_no_flag_for_the_wrong_pruner(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recovery_turned_off_is_no_flag_for_the_wrong_pruner(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = ["--when", "trained", *given, "--data", "sample"]
     assert main(["plan", *SMALL, "--pruner", "wanda,magnitude", *asked]) == 0
     assert "no recovery of its own" not in capsys.readouterr().out

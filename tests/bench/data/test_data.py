@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def test_a_cut_archive_is_one_line_wherever_it_is_read(tmp_path: Path, suffix: s
         message = str(caught.value)
         assert message.startswith(f"{path}: the compressed file is damaged or cut short")
         assert message.endswith("Fetch it again.") and "\n" not in message
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_where_an_archive_was_cut_is_told_in_bytes_of_its_content(tmp_path: Path, suffix: str) -> None:
+    files = folder_of(tmp_path / "d", os.urandom(1_000_000), suffix)  # which no archive makes smaller
+    path = tmp_path / "d" / f"points.tsv{suffix}"
+    path.write_bytes(path.read_bytes()[:250_000])
+    with pytest.raises(DataError) as caught:
+        read(files, "points.tsv")
+    found = re.search(r"after byte (\d+) of its content", str(caught.value))
+    assert found is not None and 240_000 < int(found[1]) <= 250_000
 
 
 def digest(files: Folder) -> str:
