@@ -83,11 +83,20 @@ class Folder:
     def where(self, name: str) -> str:
         return str(self._path(name) or self.root / name)
 
+    def in_place(self, name: str) -> str:
+        """What lies in a missing file's place, in brackets; empty where nothing does."""
+        for path in (self.root / f"{name}{suffix}" for suffix in COMPRESSIONS):
+            if path.is_dir():
+                return f" ({path.name} is a folder)"
+            if path.is_symlink():
+                return f" ({path.name} is a link to nothing)"
+        return ""
+
     def open(self, name: str) -> BinaryIO:
         path = self._path(name)
         if path is None:
             raise DataError(
-                "no such file, plain, .gz or .xz",
+                f"no such file, plain, .gz or .xz{self.in_place(name)}",
                 where=str(self.root / name),
                 mend="Put it there, or point --data at the folder that has it.",
             )

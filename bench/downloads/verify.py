@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import registry
-from bench.data import DataIdentity, Folder, content_digest, find, located, source
+from bench.data import DataIdentity, Folder, content_digest, located, source
 from bench.downloads import manifest
 from bench.downloads.catalogue import Entry
 from bench.errors import BenchError
@@ -105,8 +105,10 @@ def _task(entry: Entry, name: str, folder: Path) -> TaskCheck:
         kind = registry.task(name)
         preset = kind.presets.get("small") or next(iter(kind.presets.values()))
         options = override(preset, entry.settings[name]).options
-        files = find(*source(kind, options), str(folder))
-        assert files is not None, "a named folder is no sample"
+        files = Folder(folder)
+        missing = [f"{name}{files.in_place(name)}" for name in source(kind, options)[1] if not files.has(name)]
+        if missing:
+            return TaskCheck(name, None, f"lacks {', '.join(missing)} (plain, .gz or .xz)")
         opened = kind(files, options)
         identity = opened.identity()
         opened.examples()
