@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 FILES = {"train": "train.csv", "test": "test.csv"}
 OFFICIAL_ROWS = {"train": 120_000, "test": 7_600}
 LINEAR_ONLY = (
-    "Only the linear layer's 256 weights are prunable; nearly all others are the embedding table's: total sparsity reads "
-    "about 0.00. --prune-embeddings offers the table as well."
+    "Only the linear layer's 256 weights are prunable; nearly all others are the embedding table's, so that total "
+    "sparsity reads about 0.00. --prune-embeddings offers the table as well."
 )
 SPLIT = "Accuracy is on the test split; the source does not say on which split it measured."
 BODY = (
