@@ -212,6 +212,14 @@ def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "gmp cuts 2 times, not 10" in shown
 
 
+def test_a_device_that_cannot_be_used_is_told_where_nothing_is_left_to_compute(out: Path, capsys) -> None:
+    asked = ["run", *SMALL, "--pruner", "random", "--out", str(out), "--threads", "1"]
+    assert main([*asked, "--device", "cpu"]) == 0
+    for more in ([], ["--jobs", "2"]):
+        assert main([*asked, *more, "--device", "tpu"]) == 2
+        assert "--device tpu: cannot be used" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [["--recover", "0"], ["--set", "recover.steps=0"]])
 def test_a_recovery_turned_off_is_no_flag_for_the_wrong_pruner(
     given: list[str], capsys: pytest.CaptureFixture[str]
