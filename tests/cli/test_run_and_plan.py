@@ -138,7 +138,7 @@ BAD = [
     (["run", "--task", "toy"], "no --pruner given. 'bench list pruners' shows what there is."),
     (["run", "--pruner", "snip"], "no --task given. 'bench list tasks' shows what there is."),
     (["run", "--task", "toy", "--pruner", "snip", "--grid", "1.5"], "sparsity 1.5 is outside [0, 1)"),
-    (["run", "--task", "toy", "--pruner", "snip", "--grid", "c=-1"], "is outside [0, 1)"),
+    (["run", "--task", "toy", "--pruner", "snip", "--grid", "c=-1"], "exponent -1 is outside [0, 12.3]"),
     (["run", "--task", "toy", "--pruner", "snip", "--seeds", "x"], "'x' is no seed"),
     (["run", "--task", "toy", "--pruner", "snip", "--when", "soon"], "Give init or trained"),
     (["run", "--task", "toy", "--pruner", "snip", "--device", "gpu9"], "--device gpu9: cannot be used"),
