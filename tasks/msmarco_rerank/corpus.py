@@ -81,6 +81,11 @@ class Judged:
     """Judged queries that the run file does not name."""
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Whose run the candidates come from, in the run file's own words."""
+        return tuple(dict.fromkeys(one.tag for ranked in self.run or () for one in ranked))
+
+    @property
     def source(self) -> Source:
         return SOURCES[self.name]
 
