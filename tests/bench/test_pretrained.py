@@ -104,6 +104,27 @@ def test_a_run_with_half_a_checkpoint_computes_nothing(bert: Path, tmp_path: Pat
     assert not [*(tmp_path / "out").glob("records/*")]
 
 
+def test_an_export_brings_tokenizer_and_configuration_of_the_encoder_inside(bert: Path, tmp_path: Path) -> None:
+    import bench
+    from bench.api import Silent
+    from bench.export import export
+    from bench.store import Store
+
+    settings = {"length": 8, "train.steps": 2, "recover.steps": 0}
+    out = tmp_path / "out"
+    bench.run("ag-news", "magnitude", [0.5], model=str(bert), data="sample", settings=settings, out=out)
+    record = next(record for record in Store(out).records() if record.pruner == "magnitude")
+    sizes = export(Store(out), record, tmp_path / "to", Silent(), model=str(bert))
+    assert {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "encoder_config.json"} <= sizes.keys()
+    assert "config.json" not in sizes, "no class of transformers has these tensors by these names"
+    assert (tmp_path / "to" / "vocab.txt").read_bytes() == (bert / "vocab.txt").read_bytes()
+    encoder = BertModel(BertConfig.from_json_file(tmp_path / "to" / "encoder_config.json"))
+    tensors = load_file(tmp_path / "to" / "model.safetensors")
+    inside = {name.removeprefix("encoder."): one for name, one in tensors.items() if name.startswith("encoder.")}
+    told = encoder.load_state_dict(inside, strict=False)
+    assert not told.unexpected_keys and all(name.startswith("pooler.") for name in told.missing_keys)
+
+
 # Encoder-decoders
 
 
