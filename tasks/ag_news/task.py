@@ -12,7 +12,15 @@ from bench.checkpoints import Checkpoint, resolve
 from bench.data import DataIdentity, Files, release_kind
 from bench.masks.couplings import Coupling
 from bench.sources import DataSet
-from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
+from tasks.ag_news.options import (
+    EMBEDDING_BAG,
+    PRESETS,
+    TRANSFORMER,
+    AgNewsOptions,
+    CheckpointOptions,
+    EncoderOptions,
+    presets_of,
+)
 from tasks.ag_news.reader import CLASSES, Articles, read_articles
 from tasks.ag_news.sample import sample
 from tasks.ag_news.source import AG_NEWS
@@ -81,6 +89,7 @@ class AgNews:
     metrics: ClassVar[Sequence[Metric]] = (Metric("accuracy", percent=True), Metric("loss", higher_is_better=False))
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
     presets_of = staticmethod(presets_of)
+    models: ClassVar[Sequence[str]] = (EMBEDDING_BAG, TRANSFORMER, "minilm")
     notes: Sequence[str] = (LINEAR_ONLY, SPLIT)
 
     def __init__(self, files: Files, options: AgNewsOptions | EncoderOptions) -> None:

@@ -47,6 +47,7 @@ class DenseRetrieval:
     required: ClassVar[Sequence[str]] = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
     metrics: Sequence[Metric] = tuple(Metric(name) for name in (*LEADING, *APPROXIMATE))
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = (SCRATCH, "minilm")
     notes: Sequence[str] = (SEARCHED,)
 
     def __init__(self, files: Files, options: Options) -> None:

@@ -68,6 +68,7 @@ class MsMarcoRerank:
     )  # fmt: skip
     family: ClassVar[str] = "IR"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = (*OWN_MODELS, "minilm")
     notes: Sequence[str] = (RERANKED, BINARY)
 
     def __init__(self, files: Files, options: Options) -> None:

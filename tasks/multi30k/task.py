@@ -60,6 +60,7 @@ class Multi30k:
         Metric("loss", higher_is_better=False),
     )
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = MODELS
     notes: Sequence[str] = (BLEU, BODY)
 
     def __init__(self, files: Files, options: Multi30kOptions) -> None:
