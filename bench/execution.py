@@ -122,6 +122,8 @@ def execute(
     """Computes the cells of ``plan`` that are not done, or waits for the runs on the same folder that do. ``forecast``
     is kept up to date meanwhile."""
     kind = execution.kind
+    if kind != RAY and execution.device not in ("auto", "cpu"):
+        device_of(execution.device)  # one that cannot be used is told before anything begins, or where nothing is left
     missing = pending(plan, store, retry_failed=execution.retry_failed, measure=execution.measure)
     wanted = missing[: execution.limit]
     _tidy(plan, store, missing)
@@ -134,7 +136,7 @@ def execute(
     if kind == INLINE or unmeasured:
         limit(execution.threads or 1)
     if kind == INLINE:
-        device_of(execution.device)  # one that cannot be used is told before anything begins
+        device_of(execution.device)
     forecast = forecast or forecast_of(plan, store, execution, wanted)
     noting = Noting(forecast, listener)
     with watched or nullcontext(), Leases(store) as leases, suppress(Interrupted):

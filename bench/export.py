@@ -2,6 +2,7 @@
 
     model.safetensors        all tensors, masked weights zero: ``load_state_dict``, and with ``config.json`` beside it
                              ``from_pretrained`` where the model is one of transformers'
+    encoder_config.json      where one of transformers' is a part of the model: that one's configuration
     tokenizer.json, ...      the checkpoint's tokenizer, as its library reads it, where the cell began with a checkpoint
     masks.safetensors        one bit a weight, most significant first; the shapes stand in the metadata
     compressed.safetensors   the compressed form (``bench.measure.size``): its size is the record's ``compressed_bytes``
@@ -54,7 +55,10 @@ TOKENIZER_FILES = frozenset(
     | {"vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "source.spm", "target.spm"}
 )
 """Names under which the tokenizers of transformers save themselves."""
+INNER = "encoder_config.json"
+"""Not ``config.json``: ``from_pretrained`` would find none of its tensors by their names, and draw them."""
 FILES = TOKENIZER_FILES | {
+    INNER,
     *("model.safetensors", "config.json", "generation_config.json", "masks.safetensors", "compressed.safetensors"),
     *("compact.safetensors", "record.json"),
 }
@@ -184,15 +188,15 @@ def _model_files(bench: Workbench) -> dict[str, bytes]:
     portable = getattr(bench.task.task, "portable", None)
     model: Any = portable(bench.model) if portable is not None else bench.model
     files = {"model.safetensors": save(own_memory(_on_cpu(model.state_dict())), metadata={"format": "pt"})}
-    if hasattr(model, "save_pretrained"):
-        config = copy.deepcopy(model.config)
-        config.architectures = [type(model).__name__]
-        files["config.json"] = config.to_json_string().encode()
-        generation = getattr(model, "generation_config", None)
-        if generation is not None:
-            files["generation_config.json"] = generation.to_json_string().encode()
-        files |= _tokenizer_files(bench.task.task)
-    return files
+    inner = next((module for module in model.modules() if hasattr(module, "save_pretrained")), None)
+    if inner is not None:
+        config = copy.deepcopy(inner.config)
+        config.architectures = [type(inner).__name__]
+        files["config.json" if inner is model else INNER] = config.to_json_string().encode()
+    generation = getattr(model, "generation_config", None)
+    if generation is not None:
+        files["generation_config.json"] = generation.to_json_string().encode()
+    return {**files, **_tokenizer_files(bench.task.task)}
 
 
 def _tokenizer_files(task: Task) -> dict[str, bytes]:

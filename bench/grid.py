@@ -49,6 +49,15 @@ class Request:
     """That compute each cell together: no flag, the launcher says it (``bench.ranks``)."""
 
 
+BOUNDS = {
+    "s": ("sparsity", "[0, 1)", "values from 0 to below 1"),
+    "d": ("density", "(0, 1]", "values above 0, to 1"),
+    "c": ("exponent", "[0, 12.3]", "values from 0, which keeps all weights, to 12.3"),
+    "l": ("level", "[0, 126]", "values from 0, which keeps all weights, to 126"),
+}
+"""By kind of target: what it is called, where it lies, and what to give. Sparsities have twelve digits."""
+
+
 def default_grid(structure: str | None) -> str:
     """The grid where none is given: of an N:M structure its one sparsity, as it has no other."""
     numbers = re.fullmatch(r"(\d{1,9}):(\d{1,9})", structure or "", re.ASCII)
@@ -76,9 +85,8 @@ def parse_grid(text: str) -> tuple[float, ...]:
         for value in _expand(part.strip(), where):
             sparsity = _sparsity(kind, value)
             if not 0 <= sparsity < 1:
-                raise UsageError(
-                    f"sparsity {sparsity:g} is outside [0, 1)", where=where, mend="Give values from 0 to below 1."
-                )
+                what, bounds, mend = BOUNDS[kind]
+                raise UsageError(f"{what} {float(value):g} is outside {bounds}", where=where, mend=f"Give {mend}.")
             sparsities[sparsity] = None
             if len(sparsities) > _MOST_VALUES:
                 raise UsageError(f"more than {_MOST_VALUES:,} values", where=where, mend="Give fewer.")

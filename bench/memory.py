@@ -14,6 +14,8 @@ SCORING = 1 << 20
 TRAINING = 32 << 20
 """Bytes. glibc moves its threshold up to 32 MB by itself as large blocks come and go, and stops doing so once it is
 set: 32 MB is where training stands anyway."""
+OUT = ("allocate memory", "out of memory", "storage size calculation overflowed")
+"""How PyTorch says that there is too little."""
 
 
 @cache
@@ -41,3 +43,9 @@ def given_back() -> Iterator[None]:
         yield
     finally:
         library.mallopt(MMAP_THRESHOLD, TRAINING)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether that is what an error says, of this machine's memory or an accelerator's."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in OUT)

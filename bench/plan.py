@@ -5,6 +5,8 @@ Imports no torch: planning, and finding that all is done, take a moment.
 
 from __future__ import annotations
 
+import difflib
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 
@@ -31,6 +33,8 @@ from tasks.base import Preset, Task
 MOST_CELLS = 200_000
 """Of one request."""
 MOST_ITERATIONS = 1_000
+MISSPELT = 0.8
+"""How like a model's name, by ``difflib``, another is taken for it."""
 
 
 def make(request: Request) -> Plan:
@@ -72,6 +76,7 @@ def _check_size(request: Request, pruners: Sequence[Pruner], tasks: int) -> None
 def open_task(name: str, request: Request, model: str | None = None) -> OpenTask:
     """Finds the task's data, opens it with the preset that fits and the request's overrides."""
     kind = registry.task(name)
+    check_model(kind, model)
     presets = presets_of(kind, model)
     settings = {**request.settings, **({} if model is None else {"model": model}), **_settings_of(name, request)}
     # Which data set it is may be an option, and which preset fits depends on whether that is there.
@@ -94,6 +99,20 @@ def _preset(task: str, presets: Mapping[str, Preset], name: str, settings: Mappi
     except UsageError as error:
         where = f"{task}, {error.where}" if error.where else None
         raise UsageError(error.what, where=where, mend=error.mend) from error
+
+
+def check_model(kind: type[Task], model: str | None) -> None:
+    """Raises ``UsageError`` for a name that is no folder and nearly one of the task's models: no hub is asked for what
+    was misspelt. Others may be a hub's."""
+    known: Sequence[str] = getattr(kind, "models", ())
+    if model is None or model in known or "/" in model or pathlib.Path(model).exists():
+        return
+    if difflib.get_close_matches(model.lower(), known, n=1, cutoff=MISSPELT):
+        raise UsageError(
+            "no model of the task, and no such folder",
+            where=f"{kind.name}, --model {model}",
+            mend=registry.suggestion(model, known),
+        )
 
 
 def presets_of(kind: type[Task], model: str | None) -> Mapping[str, Preset]:

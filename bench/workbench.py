@@ -15,6 +15,7 @@ from bench import registry
 from bench.errors import UsageError
 from bench.masks.structures import bind, check_shapes, offered
 from bench.measure.flops import DenseFlops, dense_flops
+from bench.memory import out_of_memory
 from bench.registry import suggestion
 from bench.state import State, capture, load, save
 from bench.steps import Score, excluded
@@ -45,9 +46,28 @@ class Workbench:
     def model(self) -> nn.Module:
         """The task's model on the device, as the init stream draws it until a state is restored into it."""
         if self._model is None:
-            torch.manual_seed(derive(self.environment.seed, "init"))
-            self._model = self.task.task.build(derive(self.environment.seed, "init")).to(self.environment.device)
+            seed = derive(self.environment.seed, "init")
+            torch.manual_seed(seed)
+            try:
+                self._model = self.task.task.build(seed).to(self.environment.device)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise UsageError(
+                    f"its model does not fit into memory ({str(error).splitlines()[0][:200]})",
+                    where=self._called(),
+                    mend="Give smaller --set options or another --model.",
+                ) from error
         return self._model
+
+    def _called(self) -> str:
+        """Task and model, with the options that are not the preset's."""
+        from bench.plan import presets_of
+
+        usual = vars(presets_of(registry.task(self.task.name), self.task.model)[self.task.preset_name].options)
+        chosen = [f"{name}={value}" for name, value in self.task.options.items()
+                  if name != "model" and usual.get(name) != value]  # fmt: skip
+        return f"{self.task.name}, model {self.task.model}{''.join(f', {one}' for one in chosen)}"
 
     def initialise(self) -> State:
         """Builds the model anew; its initial state."""
@@ -66,6 +86,12 @@ class Workbench:
                 raise UsageError(
                     "fits no prunable parameter", where=f"--exclude {pattern}", mend=suggestion(pattern, offered)
                 )
+        if not offered:
+            raise UsageError(
+                "offers no weight to prune under these settings",
+                where=self._called(),
+                mend="Give other --set options or another --model.",
+            )
         chosen = [name for name in offered if not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)]
         if not chosen:
             raise UsageError("leaves nothing to prune", where=f"--exclude {','.join(exclude)}", mend="Exclude less.")

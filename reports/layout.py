@@ -91,6 +91,7 @@ def data_kind(name: str, kind: str) -> str:
         "sample": "the embedded synthetic sample, not the real data",
         "subset": "a subset of the official release",
         "whole": "the whole official release",
+        "changed": "as many rows as the official release, other content",
     }
     return f"{name}, {said.get(kind, kind)}" if name else said.get(kind, kind)
 

@@ -198,6 +198,12 @@ class Pretrained(Protocol):
         ...
 
 
+class Modelled(Protocol):
+    """What a task may offer beyond ``Task``: names of its models where ``--model`` takes checkpoints as well."""
+
+    models: ClassVar[Sequence[str]]
+
+
 class Varied(Protocol):
     """What a task may offer beyond ``Task``: presets that differ between its models."""
 

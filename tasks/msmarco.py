@@ -103,17 +103,28 @@ def _duplicate(files: Files, name: str, what: str, number: int, line: int) -> Da
 
 
 def judgments(files: Files, name: str) -> list[Judgment]:
-    """All rows of a qrels file, white space between the four columns."""
+    """All rows of a qrels file, white space between the four columns. Raises ``DataError`` where two contradict; a row
+    may come again."""
     found: list[Judgment] = []
-    for line, row in lines(files, name):
+    first: dict[tuple[int, int], Judgment] = {}
+    for line, text in lines(files, name):
         where = f"{files.where(name)}, line {line}"
-        parts = blank_separated(row)
+        parts = blank_separated(text)
         if len(parts) != 4:
             raise DataError(
                 f"{len(parts)} columns where 4 belong ({QREL_COLUMNS})", where=where, mend="Mend or delete the line."
             )
         query, passage = identifier(parts[0], "query", where), identifier(parts[2], "passage", where)
-        found.append(Judgment(query, passage, grade(parts[3], where), line))
+        row = Judgment(query, passage, grade(parts[3], where), line)
+        known = first.setdefault((query, passage), row)
+        if known.relevance != row.relevance:
+            raise DataError(
+                f"passage {passage} has relevance {row.relevance} for query {query}, and {known.relevance} in line "
+                f"{known.line}",
+                where=where,
+                mend="Delete one of the two.",
+            )
+        found.append(row)
     if not found:
         raise DataError("the file holds no judgment", where=files.where(name), mend="Give a file with judgments.")
     return found

@@ -35,7 +35,9 @@ def identifier(text: str, what: str, where: str) -> int:
 def grade(text: str, where: str) -> int:
     """A judgment's relevance."""
     if not _GRADE.fullmatch(text) or abs(int(text)) > GRADES:
-        raise DataError(f"{text[:40]!r} is no relevance", where=where, mend=MEND)
+        raise DataError(
+            f"{text[:40]!r} is no relevance: a whole number from -{GRADES:,} to {GRADES:,}", where=where, mend=MEND
+        )
     return int(text)
 
 

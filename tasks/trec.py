@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ class Candidate:
     document: int
     score: float
     line: int
+    tag: str = ""
+    """Whose run it is, in its own words."""
 
 
 def read_run(files: Files, name: str) -> Mapping[int, tuple[Candidate, ...]]:
@@ -39,7 +42,7 @@ def read_run(files: Files, name: str) -> Mapping[int, tuple[Candidate, ...]]:
             raise DataError(
                 f"query {query} ranks passage {document} a second time", where=where, mend="Delete one of the two."
             )
-        ranked[document] = Candidate(document, score(parts[4], where), line)
+        ranked[document] = Candidate(document, score(parts[4], where), line, sys.intern(parts[5]))
     if not found:
         raise DataError("the run holds no line", where=files.where(name), mend="Give a run with ranked passages.")
     return {query: tuple(sorted(ranked.values(), key=lambda row: -row.score)) for query, ranked in found.items()}

@@ -143,7 +143,7 @@ def remarks(plan: Plan, request: Request) -> list[str]:
     found += list(dict.fromkeys(said for cell in plan.cells if (said := _crowded(cell))))
     if request.data is None:
         found += _sampled(plan)
-    if any(name.startswith("recover.") for name in request.settings):
+    if any(name.startswith("recover.") for name in request.settings) and request.settings.get("recover.steps") != "0":
         recovering = {cell.pruner.name for cell in plan.cells if _recovers(cell)}
         alone = {cell.pruner.name for cell in plan.cells if cell.target} - recovering
         found += [f"{name} has no recovery of its own: --recover is not for it." for name in sorted(alone)]

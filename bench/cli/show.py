@@ -77,8 +77,14 @@ def _plug_in(group: str, name: str, model: str | None) -> str:
 
 
 def _task(found: Any, facts: list[tuple[str, object]], model: str | None) -> str:
-    from bench.plan import presets_of
+    from bench.plan import check_model, presets_of
+    from bench.settings import override
 
+    presets = presets_of(found, model)
+    if model is not None:
+        check_model(found, model)
+        override(next(iter(presets.values())), {"model": model})
+    own: Sequence[str] = getattr(found, "models", ())
     facts = [
         *facts,
         ("title", found.title),
@@ -86,7 +92,8 @@ def _task(found: Any, facts: list[tuple[str, object]], model: str | None) -> str
         ("metrics", _directions(found.metrics)),
         ("data", f"{found.dataset}/ with {', '.join(found.required)} (plain, .gz or .xz), else the embedded sample"),
     ]
-    presets = presets_of(found, model)
+    if own and model is not None and model not in own:
+        facts.append(("model", f"{model}, a checkpoint's folder or hub id: whether it is there, a run tells"))
     parts = [pairs(facts) + paragraph(found), _presets(presets), _options(presets)]
     parts += ["notes\n" + "".join(f"  {note}\n" for note in found.notes)] if found.notes else []
     return "\n".join(part for part in parts if part)

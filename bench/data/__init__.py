@@ -3,6 +3,7 @@
 from bench.data.cache import cache_folder, file_digest
 from bench.data.files import SAMPLE, DataIdentity, Files, Folder, Memory, columns, content_digest, lines, read
 from bench.data.places import find, located, source
+from bench.data.release import release_kind
 
 __all__ = [
     "SAMPLE",
@@ -18,5 +19,6 @@ __all__ = [
     "lines",
     "located",
     "read",
+    "release_kind",
     "source",
 ]

@@ -39,7 +39,10 @@ class _Expanding(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count: int = self._content.readinto(buffer)  # type: ignore[union-attr, assignment]
+        if isinstance(self._content, gzip.GzipFile):  # one block at a time: what precedes a damaged one is not lost
+            count = self._content.readinto1(buffer)
+        else:
+            count = self._content.readinto(buffer)  # type: ignore[union-attr, assignment]
         self._read += count
         if self._read > self._most:
             raise DataError(

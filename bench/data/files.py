@@ -33,7 +33,8 @@ class DataIdentity:
 
     name: str
     kind: str
-    """``sample`` (embedded, synthetic), ``subset`` or ``whole`` (of the official release)."""
+    """``sample`` (embedded, synthetic), ``subset`` or ``whole`` (of the official release), or ``changed``: as much as
+    the release, and other content."""
     counts: Mapping[str, int]
     """What was there and used: rows, passages, queries."""
     digest: str
@@ -82,11 +83,20 @@ class Folder:
     def where(self, name: str) -> str:
         return str(self._path(name) or self.root / name)
 
+    def in_place(self, name: str) -> str:
+        """What lies in a missing file's place, in brackets; empty where nothing does."""
+        for path in (self.root / f"{name}{suffix}" for suffix in COMPRESSIONS):
+            if path.is_dir():
+                return f" ({path.name} is a folder)"
+            if path.is_symlink():
+                return f" ({path.name} is a link to nothing)"
+        return ""
+
     def open(self, name: str) -> BinaryIO:
         path = self._path(name)
         if path is None:
             raise DataError(
-                "no such file, plain, .gz or .xz",
+                f"no such file, plain, .gz or .xz{self.in_place(name)}",
                 where=str(self.root / name),
                 mend="Put it there, or point --data at the folder that has it.",
             )
@@ -98,7 +108,7 @@ class Folder:
             path = self._path(name)
             if path is not None:
                 contents[name] = content_digest(self, name)
-        return _digest_of_digests(contents)
+        return digest_of_digests(contents)
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class Memory:
         return io.BytesIO(self.contents[name])
 
     def digest(self, names: Sequence[str]) -> str:
-        return _digest_of_digests(
+        return digest_of_digests(
             {name: hashlib.sha256(self.contents[name]).hexdigest() for name in sorted(names) if name in self.contents}
         )
 
@@ -214,5 +224,6 @@ def _hash(files: Files, name: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_digests(contents: Mapping[str, str]) -> str:
+def digest_of_digests(contents: Mapping[str, str]) -> str:
+    """``Files.digest`` of files by name whose SHA-256 are these."""
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

@@ -31,11 +31,15 @@ def find(dataset: str, required: Sequence[str], data: str | None, *, offered: bo
         root = _named_root(data)
         found = _below(root, dataset, required)
         if found is None:
-            folder = Folder(root if _holds(root, dataset) and not (root / dataset).is_dir() else root / dataset)
+            own = _holds(root, dataset) and not (root / dataset).is_dir()
+            folder = Folder(root if own else root / dataset)
             missing = [name for name in required if not folder.has(name)]
-            fetch = f"'bench data get {dataset} --data {data}' fetches them. Or put" if offered else "Put"
+            told = [f"{'' if own else f'{dataset}/'}{name}{folder.in_place(name)}" for name in missing]
+            whole = own and root.absolute().as_posix().endswith(f"/{dataset}")
+            place = root.absolute().parents[dataset.count("/")] if whole else data
+            fetch = f"'bench data get {dataset} --data {place}' fetches them. Or put" if offered else "Put"
             raise DataError(
-                f"lacks {', '.join(f'{dataset}/{name}' for name in missing)} (plain, .gz or .xz)",
+                f"lacks {', '.join(told)} (plain, .gz or .xz)",
                 where=f"--data {data}",
                 mend=f"{fetch} the official files of {dataset} there, or leave --data out to use the embedded sample.",
             )

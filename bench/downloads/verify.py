@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import registry
-from bench.data import DataIdentity, Folder, content_digest, find, located, source
+from bench.data import DataIdentity, Folder, content_digest, located, source
 from bench.downloads import manifest
 from bench.downloads.catalogue import Entry
 from bench.errors import BenchError
@@ -20,6 +20,8 @@ OTHER = "not the official file"
 CHANGED = "changed since it was downloaded"
 MISSING = "missing"
 DAMAGED = "damaged"
+WHOLE = ("whole", "changed")
+"""Kinds of data with as much as the release."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Check:
         can have none but other digests."""
         found = [f"{one.name}: {one.said or one.state}" for one in self.files if one.state in (CHANGED, DAMAGED)]
         found += [f"{one.task}: {one.said}" for one in self.tasks if one.identity is None]
-        whole = [one.task for one in self.tasks if one.identity is not None and one.identity.kind == "whole"]
+        whole = [one.task for one in self.tasks if one.identity is not None and one.identity.kind in WHOLE]
         if whole:
             others = [one.name for one in self.files if one.state == OTHER]
             found += [f"{name}: as many rows as the official release and other content" for name in others]
@@ -103,8 +105,10 @@ def _task(entry: Entry, name: str, folder: Path) -> TaskCheck:
         kind = registry.task(name)
         preset = kind.presets.get("small") or next(iter(kind.presets.values()))
         options = override(preset, entry.settings[name]).options
-        files = find(*source(kind, options), str(folder))
-        assert files is not None, "a named folder is no sample"
+        files = Folder(folder)
+        missing = [f"{name}{files.in_place(name)}" for name in source(kind, options)[1] if not files.has(name)]
+        if missing:
+            return TaskCheck(name, None, f"lacks {', '.join(missing)} (plain, .gz or .xz)")
         opened = kind(files, options)
         identity = opened.identity()
         opened.examples()

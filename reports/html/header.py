@@ -117,7 +117,8 @@ def _told(values: Counter[str]) -> str:
 def _warnings(tables: Sequence[Table], mixed: Sequence[str], provenance: Mapping[str, Counter[str]]) -> list[str]:
     found = []
     for kind, said in (("sample", "Embedded synthetic sample, not the real data"),
-                       ("subset", "A subset of the official release")):  # fmt: skip
+                       ("subset", "A subset of the official release"),
+                       ("changed", "As many rows as the official release, other content")):  # fmt: skip
         of = [table for table in tables if table.data.get("kind") == kind]
         if of:
             found.append(f"{said}: {_names([table.task for table in of])}.")

@@ -140,7 +140,12 @@ def named(place: Place) -> str:
 def remark(place: Place, *said: str) -> str:
     """What the reader must know of the data, and what else is ``said``."""
     kind = str(place.data.get("kind", ""))
-    kind = {"sample": "synthetic sample", "subset": "official subset", "whole": "whole official data"}.get(kind, kind)
+    kind = {
+        "sample": "synthetic sample",
+        "subset": "official subset",
+        "whole": "whole official data",
+        "changed": "not the official content",
+    }.get(kind, kind)
     return " · ".join(part for part in (kind, *said) if part)
 
 

@@ -9,10 +9,18 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bench.checkpoints import Checkpoint, resolve
-from bench.data import SAMPLE, DataIdentity, Files
+from bench.data import DataIdentity, Files, release_kind
 from bench.masks.couplings import Coupling
 from bench.sources import DataSet
-from tasks.ag_news.options import PRESETS, AgNewsOptions, CheckpointOptions, EncoderOptions, presets_of
+from tasks.ag_news.options import (
+    EMBEDDING_BAG,
+    PRESETS,
+    TRANSFORMER,
+    AgNewsOptions,
+    CheckpointOptions,
+    EncoderOptions,
+    presets_of,
+)
 from tasks.ag_news.reader import CLASSES, Articles, read_articles
 from tasks.ag_news.sample import sample
 from tasks.ag_news.source import AG_NEWS
@@ -31,8 +39,8 @@ if TYPE_CHECKING:
 FILES = {"train": "train.csv", "test": "test.csv"}
 OFFICIAL_ROWS = {"train": 120_000, "test": 7_600}
 LINEAR_ONLY = (
-    "Only the linear layer's 256 weights are prunable, of about 6.1 million with the embedding table of the full "
-    "vocabulary: total sparsity reads about 0.00. --prune-embeddings offers the table as well."
+    "Only the linear layer's 256 weights are prunable; nearly all others are the embedding table's, so that total "
+    "sparsity reads about 0.00. --prune-embeddings offers the table as well."
 )
 SPLIT = "Accuracy is on the test split; the source does not say on which split it measured."
 BODY = (
@@ -82,6 +90,7 @@ class AgNews:
     metrics: ClassVar[Sequence[Metric]] = (Metric("accuracy", percent=True), Metric("loss", higher_is_better=False))
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
     presets_of = staticmethod(presets_of)
+    models: ClassVar[Sequence[str]] = (EMBEDDING_BAG, TRANSFORMER, "minilm")
     notes: Sequence[str] = (LINEAR_ONLY, SPLIT)
 
     def __init__(self, files: Files, options: AgNewsOptions | EncoderOptions) -> None:
@@ -103,7 +112,7 @@ class AgNews:
 
     def identity(self) -> DataIdentity:
         counts = {split: len(self._articles[split]) for split in FILES}
-        kind = SAMPLE if self.files.kind == SAMPLE else "whole" if counts == OFFICIAL_ROWS else "subset"
+        kind = release_kind(self.files, self.required, AG_NEWS, complete=counts == OFFICIAL_ROWS)
         return DataIdentity("AG News", kind, counts, self._digest)
 
     def examples(self) -> int:

@@ -124,7 +124,7 @@ class Cifar10(Classification):
         return (CIFAR10,)
 
     def identity(self) -> DataIdentity:
-        return identity("CIFAR-10", self._images, OFFICIAL, self.files, (*self._train, TEST))
+        return identity("CIFAR-10", self._images, OFFICIAL, self.files, (*self._train, TEST), CIFAR10)
 
     def build(self, seed: int) -> nn.Module:
         from tasks.cifar10.models import build

@@ -76,8 +76,9 @@ def ivf_pq(vectors: np.ndarray, lists: int, probes: int, subvectors: int) -> Any
     """An inverted file of ``lists`` cells, of which a search visits ``probes``, with codes of ``subvectors`` bytes."""
     count, width = vectors.shape
     _require(subvectors, width, count, "ivf_subvectors")
+    require_lists(lists, count)
     quantiser = faiss.IndexFlatIP(width)
-    index = faiss.IndexIVFPQ(quantiser, width, min(lists, count), subvectors, BITS, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFPQ(quantiser, width, lists, subvectors, BITS, faiss.METRIC_INNER_PRODUCT)
     index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
     index.nprobe = probes
     with one_thread():
@@ -162,10 +163,20 @@ def _search(index: Any, queries: np.ndarray, depth: int) -> Ranking:
 
 
 def sizes(indexes: Mapping[str, Any]) -> dict[str, dict[str, int | float]]:
-    """Bytes of each index, and how many times smaller than the first it is."""
+    """Bytes of each index and, where there are several, how many times smaller than the first it is."""
     found = {name: size(index) for name, index in indexes.items()}
+    if len(found) == 1:
+        return {name: {"bytes": count} for name, count in found.items()}
     whole = next(iter(found.values()))
     return {name: {"bytes": count, "times_smaller": round(whole / count, 2)} for name, count in found.items()}
+
+
+def require_lists(lists: int, count: int) -> None:
+    """Raises ``UsageError`` where an inverted file would have more lists than passages."""
+    if lists > count:
+        raise UsageError(
+            f"{lists:,} lists for {count:,} passages", where=f"ivf_lists={lists}", mend=f"Give {count:,} or fewer."
+        )
 
 
 def _require(subvectors: int, width: int, count: int, name: str) -> None:

@@ -47,6 +47,7 @@ class DenseRetrieval:
     required: ClassVar[Sequence[str]] = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
     metrics: Sequence[Metric] = tuple(Metric(name) for name in (*LEADING, *APPROXIMATE))
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = (SCRATCH, "minilm")
     notes: Sequence[str] = (SEARCHED,)
 
     def __init__(self, files: Files, options: Options) -> None:
@@ -132,8 +133,10 @@ class DenseRetrieval:
 
     def build(self, seed: int) -> nn.Module:
         """The encoders, and under ``index=jpq`` the quantised index of the passages; ``seed`` is already torch's."""
-        from tasks.dense_retrieval import building
+        from tasks.dense_retrieval import building, indexes
 
+        if self.options.index == FLAT:
+            indexes.require_lists(self.options.ivf_lists, len(self._corpus.ids))
         return building.model(self.options, self.checkpoint(), self.inputs, self.files)
 
     @cached_property

@@ -13,6 +13,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 from bench.checkpoints import Checkpoint, loaded
 from bench.errors import UsageError
 from bench.masks.couplings import Coupling, Slice
+from bench.pretrained import weights
 
 ATTENTION = "eager"
 """The fused kernels have no second derivative on the CPU, and GraSP needs one."""
@@ -61,11 +62,12 @@ def pretrained(checkpoint: Checkpoint, length: int) -> PreTrainedModel:
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and positions < length:
         raise UsageError(f"has {positions} positions, fewer than {length}", where=where, mend="Give shorter lengths.")
-    model: PreTrainedModel = loaded(
+    model: PreTrainedModel = weights(
         checkpoint,
-        lambda folder, **trust: AutoModel.from_pretrained(
-            folder, attn_implementation=ATTENTION, dtype=torch.float32, weights_only=True, **trust
+        lambda folder, **asked: AutoModel.from_pretrained(
+            folder, attn_implementation=ATTENTION, dtype=torch.float32, **asked
         ),
+        unread=("pooler.",),
     )
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # no task reads it

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.checkpoints import Checkpoint, loaded
+from bench.checkpoints import Checkpoint
 from bench.data.derived import arrays
 from bench.errors import UsageError
 from tasks.bm25 import words
@@ -127,9 +127,9 @@ class Pieces:
 
 def of_checkpoint(checkpoint: Checkpoint) -> Pieces:
     """The checkpoint's tokenizer. Raises ``UsageError`` where it has none, or one without the tokens of an encoder."""
-    from transformers import AutoTokenizer
+    from bench import pretrained
 
-    tokenizer = loaded(checkpoint, AutoTokenizer.from_pretrained)
+    tokenizer = pretrained.tokenizer(checkpoint)
     if None in (tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise UsageError(
             "its tokenizer has no padding, [CLS] or [SEP] token",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.data import SAMPLE, DataIdentity, Files
+from bench.data import DataIdentity, Files, release_kind
+from bench.sources import DataSet
 
 CLASSES = 10
 
@@ -26,9 +27,14 @@ class Images:
 
 
 def identity(
-    name: str, splits: Mapping[str, Images], official: Mapping[str, int], files: Files, used: Sequence[str]
+    name: str,
+    splits: Mapping[str, Images],
+    official: Mapping[str, int],
+    files: Files,
+    used: Sequence[str],
+    release: DataSet,
 ) -> DataIdentity:
-    """Which data this is: ``whole`` where each split has as many images as the official release."""
+    """Which data this is. ``official``: images by split of the release."""
     counts = {split: len(images) for split, images in splits.items()}
-    kind = SAMPLE if files.kind == SAMPLE else "whole" if counts == dict(official) else "subset"
+    kind = release_kind(files, used, release, complete=counts == dict(official))
     return DataIdentity(name, kind, counts, files.digest(used))

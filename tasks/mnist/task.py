@@ -99,7 +99,7 @@ class Mnist(Classification):
         return (MNIST,)
 
     def identity(self) -> DataIdentity:
-        return identity("MNIST", self._images, OFFICIAL, self.files, self.required)
+        return identity("MNIST", self._images, OFFICIAL, self.files, self.required, MNIST)
 
     def build(self, seed: int) -> nn.Module:
         from tasks.mnist.model import HIDDEN, perceptron

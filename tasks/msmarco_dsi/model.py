@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoTokenizer, T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 
 from bench.checkpoints import Checkpoint, loaded
 from bench.errors import UsageError
+from bench.pretrained import tokenizer, weights
 from tasks.msmarco_dsi.options import Options
 
 ATTENTION = "eager"
@@ -45,10 +46,10 @@ def scratch(options: Options, vocabulary: int, targets: int) -> T5ForConditional
 
 def pretrained(checkpoint: Checkpoint, vocabulary: int) -> T5ForConditionalGeneration:
     """A checkpoint with its vocabulary enlarged to ``vocabulary`` tokens."""
-    model = loaded(
+    model: T5ForConditionalGeneration = weights(
         checkpoint,
-        lambda folder, **trust: T5ForConditionalGeneration.from_pretrained(
-            folder, attn_implementation=ATTENTION, weights_only=True, **trust
+        lambda folder, **asked: T5ForConditionalGeneration.from_pretrained(
+            folder, attn_implementation=ATTENTION, **asked
         ),
     )
     if vocabulary > model.config.vocab_size:
@@ -65,7 +66,7 @@ def tokenizer_and_config(checkpoint: Checkpoint) -> tuple[Any, T5Config]:
         raise UsageError(
             f"is a {config.model_type} model, not a T5", where=f"--model {checkpoint.label}", mend="Give a T5."
         )
-    return loaded(checkpoint, AutoTokenizer.from_pretrained), config
+    return tokenizer(checkpoint), config
 
 
 def shifted(model: Any, labels: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ class MsMarcoDsi:
         Metric(name) for name in ("AP", "RR@10", "R@1000", "Success@1", "Success@10", "nDCG@10")
     )
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = (SCRATCH,)
     notes: Sequence[str] = (INDEXED, BODY, CAPPED)
 
     def __init__(self, files: Files, options: Options) -> None:

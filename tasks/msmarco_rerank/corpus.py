@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.data import DataIdentity, Files
+from bench.data import DataIdentity, Files, release_kind
 from bench.errors import UsageError
 from bench.registry import suggestion
 from tasks import msmarco, trec
+from tasks.msmarco_source import MSMARCO
 
 TRAIN_QUERIES, TRAIN_QRELS = "queries.train.tsv", "qrels.train.tsv"
 
@@ -78,6 +79,11 @@ class Judged:
     """Per query its candidates, official passage numbers; None where the data has no run file."""
     left_out: int
     """Judged queries that the run file does not name."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Whose run the candidates come from, in the run file's own words."""
+        return tuple(dict.fromkeys(one.tag for ranked in self.run or () for one in ranked))
 
     @property
     def source(self) -> Source:
@@ -221,5 +227,5 @@ def identity(files: Files, corpus: Corpus) -> DataIdentity:
     whole = len(corpus.texts) == msmarco.WHOLE_COLLECTION
     counts = {"passages": len(corpus.texts), "train queries": len(corpus.train_texts)}
     counts |= {f"{one.source.title} queries": len(one) for one in corpus.judged}
-    kind = "sample" if files.kind == "sample" else "whole" if whole else "subset"
+    kind = release_kind(files, FILES, MSMARCO, complete=whole)
     return DataIdentity(msmarco.DATASET, kind, counts, files.digest(FILES))

@@ -93,8 +93,9 @@ class Options:
             at_least(name, getattr(self, name), 1)
         at_least("dev_queries", self.dev_queries, 0)
         at_least("vocabulary", self.vocabulary, 5)
+        beside = 0 if self.model in TERM_MODELS else self.query_length + SPECIAL  # in one sequence with the passage
         for name in ("length", "train_length"):
-            at_least(name, getattr(self, name), self.query_length + SPECIAL + 1)
+            at_least(name, getattr(self, name), beside + 1)
         if self.outputs not in (1, 2):
             raise UsageError(f"{self.outputs} outputs", where="outputs", mend="Give 1 or 2.")
         if not 0 <= self.dropout < 1:

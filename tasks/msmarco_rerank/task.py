@@ -68,6 +68,7 @@ class MsMarcoRerank:
     )  # fmt: skip
     family: ClassVar[str] = "IR"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = (*OWN_MODELS, "minilm")
     notes: Sequence[str] = (RERANKED, BINARY)
 
     def __init__(self, files: Files, options: Options) -> None:
@@ -302,13 +303,25 @@ class MsMarcoRerank:
         return {name: getattr(self.options, name) for name in names}
 
     def references(self) -> Sequence[Reference]:
-        """The candidates as BM25 ranked them."""
+        """The candidates as they were ranked: by BM25, or by whatever system a run file is of."""
         from tasks import ranking
         from tasks.msmarco_rerank import evaluation
 
         values: dict[str, np.ndarray] = {}
         for judged in self._corpus.judged:
             values |= evaluation.measured(self._corpus, judged, self._candidates[judged.name].as_ranking())
-        given = [judged.name for judged in self._corpus.judged if judged.run is not None]
-        note = f"the run files' own order ({', '.join(given)})" if given else ""
-        return [Reference("BM25", ranking.means(values), note or "k1 = 0.9, b = 0.4, Lucene's English analyser")]
+        sets = self._corpus.judged
+        lexical = all("bm25" in tag.lower() for judged in sets for tag in judged.tags)
+        origins: dict[str, list[str]] = {}
+        for judged in sets:
+            origins.setdefault(_origin(judged), []).append(judged.name)
+        told = [origin if len(origins) == 1 else f"{', '.join(names)}: {origin}" for origin, names in origins.items()]
+        return [Reference("BM25" if lexical else "first stage", ranking.means(values), "; ".join(told))]
+
+
+def _origin(judged: Judged) -> str:
+    """Where an evaluation set's candidates come from, and their order."""
+    if judged.run is None:
+        return "BM25, k1 = 0.9, b = 0.4, Lucene's English analyser"
+    tags = ", ".join(tag[:40] for tag in judged.tags[:3])
+    return f"the run file's own order, tagged {tags}"

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from bench import derived
 from bench.checkpoints import Checkpoint, loaded
+from bench.data import derived
 from bench.errors import UsageError
 from bench.masks.couplings import Coupling
+from bench.pretrained import tokenizer as tokenizer_of
+from bench.pretrained import weights
 from tasks.multi30k.batches import IGNORED, Ids
 from tasks.multi30k.options import Multi30kOptions
 from tasks.multi30k.reader import SPLITS, Pairs
@@ -51,7 +53,7 @@ class PretrainedRoute:
 
     @cached_property
     def tokenizer(self) -> Any:
-        return loaded(self.checkpoint, AutoTokenizer.from_pretrained)
+        return tokenizer_of(self.checkpoint)
 
     @cached_property
     def _most(self) -> int:
@@ -120,10 +122,10 @@ class PretrainedRoute:
 
     def build(self) -> nn.Module:
         config = self.config
-        model: nn.Module = loaded(
+        model: nn.Module = weights(
             self.checkpoint,
-            lambda folder, **trust: AutoModelForSeq2SeqLM.from_pretrained(
-                folder, config=config, attn_implementation=ATTENTION, dtype=torch.float32, weights_only=True, **trust
+            lambda folder, **asked: AutoModelForSeq2SeqLM.from_pretrained(
+                folder, config=config, attn_implementation=ATTENTION, dtype=torch.float32, **asked
             ),
         )
         return model.train()

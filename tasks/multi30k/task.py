@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.checkpoints import Checkpoint, resolve
-from bench.data import SAMPLE, DataIdentity, Files
+from bench.data import DataIdentity, Files, release_kind
 from bench.errors import UsageError
 from bench.masks.couplings import Coupling
 from bench.registry import suggestion
@@ -60,6 +60,7 @@ class Multi30k:
         Metric("loss", higher_is_better=False),
     )
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    models: ClassVar[Sequence[str]] = MODELS
     notes: Sequence[str] = (BLEU, BODY)
 
     def __init__(self, files: Files, options: Multi30kOptions) -> None:
@@ -104,7 +105,7 @@ class Multi30k:
 
     def identity(self) -> DataIdentity:
         counts = {split: len(pairs) for split, pairs in self._pairs.items()}
-        kind = SAMPLE if self.files.kind == SAMPLE else "whole" if counts == OFFICIAL else "subset"
+        kind = release_kind(self.files, self.required, MULTI30K, complete=counts == OFFICIAL)
         return DataIdentity("Multi30k de-en", kind, counts, self.files.digest(self.required))
 
     def examples(self) -> int:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench import api, runner
+from bench.cli import main
 from bench.grid import Request
 from bench.leases import Leases, Owner
 from bench.plan import make
@@ -243,3 +244,22 @@ def test_unwritable_and_full_folders_are_one_clear_line(tmp_path: Path, monkeypa
     monkeypatch.undo()
     assert before.items() <= contents(tmp_path / "out").items()
     assert len(run(request(), tmp_path / "out").records) == 5
+
+
+def test_a_model_beyond_all_memory_is_a_matter_of_its_options(tmp_path: Path, monkeypatch, capsys) -> None:
+    # Not by a width of a million: where the system promises more than it has, the first write would end the process.
+    monkeypatch.setattr("tasks.cifar10.models.build", lambda *given, **more: torch.empty(2**58))
+    asked = ["run", "--task", "cifar10", "--data", "sample", "--pruner", "magnitude", "--out", str(tmp_path / "out")]
+    assert main([*asked, "--set", "width=1000000"]) == 2
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("bench: "))
+    assert said.startswith("bench: cifar10, model conv, width=1000000: its model does not fit into memory")
+
+
+def test_a_model_without_prunable_weights_is_not_blamed_on_an_exclusion_that_nobody_asked_for(
+    tmp_path: Path, capsys
+) -> None:
+    asked = ["--task", "msmarco-rerank", "--model", "conformer-kernel", "--set", "variant=ndrm2", "--data", "sample"]
+    assert main(["run", *asked, "--pruner", "magnitude", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "msmarco-rerank, model conformer-kernel, variant=ndrm2: offers no weight to prune" in said
+    assert "--exclude" not in said

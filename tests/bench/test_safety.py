@@ -137,14 +137,17 @@ def test_our_code_holds_no_pickle_and_runs_no_text() -> None:
     assert found == []
 
 
+LOADERS = ("bench.checkpoints.loaded", "bench.pretrained.weights")
+
+
 def test_every_checkpoint_is_loaded_where_trust_is_decided() -> None:
-    """``from_pretrained`` is called inside ``checkpoints.loaded`` alone, which says whether code may run."""
+    """``from_pretrained`` is called inside ``LOADERS`` alone, which say whether code may run."""
     for path in (path for folder in SCANNED for path in (ROOT / folder).rglob("*.py")):
         tree = ast.parse(path.read_text())
         guarded = {
             id(inner)
             for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and _dotted(node.func, imported(tree)).endswith("checkpoints.loaded")
+            if isinstance(node, ast.Call) and _dotted(node.func, imported(tree)).endswith(LOADERS)
             for inner in ast.walk(node)
         }
         for node in ast.walk(tree):

@@ -210,6 +210,18 @@ def test_verify_finds_what_is_damaged_changed_or_unreadable(
     assert check["problems"]
 
 
+def test_verify_names_missing_files_without_the_advice_of_a_run(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"")
+    (folder / "train-labels-idx1-ubyte").symlink_to("nowhere")
+    for place in (tmp_path, folder):
+        assert bench("data", "verify", "mnist", "--data", place) == 1
+        out = capsys.readouterr().out
+        assert "mnist: lacks train-images-idx3-ubyte, train-labels-idx1-ubyte (train-labels-idx1-ubyte is a link" in out
+        assert "leave --data out" not in out
+
+
 def test_an_interrupted_download_says_how_to_go_on(site: Site, data: Path, monkeypatch, capsys) -> None:
     def stopped(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt

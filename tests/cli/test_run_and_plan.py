@@ -159,7 +159,7 @@ BAD = [
     (["run", "--task", "toy"], "no --pruner given. 'bench list pruners' shows what there is."),
     (["run", "--pruner", "snip"], "no --task given. 'bench list tasks' shows what there is."),
     (["run", "--task", "toy", "--pruner", "snip", "--grid", "1.5"], "sparsity 1.5 is outside [0, 1)"),
-    (["run", "--task", "toy", "--pruner", "snip", "--grid", "c=-1"], "is outside [0, 1)"),
+    (["run", "--task", "toy", "--pruner", "snip", "--grid", "c=-1"], "exponent -1 is outside [0, 12.3]"),
     (["run", "--task", "toy", "--pruner", "snip", "--seeds", "x"], "'x' is no seed"),
     (["run", "--task", "toy", "--pruner", "snip", "--when", "soon"], "Give init or trained"),
     (["run", "--task", "toy", "--pruner", "snip", "--device", "gpu9"], "--device gpu9: cannot be used"),
@@ -231,6 +231,23 @@ def test_what_a_flag_is_not_for_is_said(capsys: pytest.CaptureFixture[str]) -> N
     assert "wanda has no recovery of its own" in shown and "magnitude has no recovery" not in shown
     assert "sap finds its own sparsities" in shown
     assert "gmp cuts 2 times, not 10" in shown
+
+
+def test_a_device_that_cannot_be_used_is_told_where_nothing_is_left_to_compute(out: Path, capsys) -> None:
+    asked = ["run", *SMALL, "--pruner", "random", "--out", str(out), "--threads", "1"]
+    assert main([*asked, "--device", "cpu"]) == 0
+    for more in ([], ["--jobs", "2"]):
+        assert main([*asked, *more, "--device", "tpu"]) == 2
+        assert "--device tpu: cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [["--recover", "0"], ["--set", "recover.steps=0"]])
+def test_a_recovery_turned_off_is_no_flag_for_the_wrong_pruner(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--when", "trained", *given, "--data", "sample"]
+    assert main(["plan", *SMALL, "--pruner", "wanda,magnitude", *asked]) == 0
+    assert "no recovery of its own" not in capsys.readouterr().out
 
 
 def test_dense_may_be_asked_for_by_itself(out: Path, capsys) -> None:

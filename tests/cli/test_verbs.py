@@ -37,6 +37,32 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return code, printed.out, printed.err
 
 
+@pytest.mark.parametrize(
+    ("task", "model", "said"),
+    [
+        ("mnist", "resnet20", "mnist has no model 'resnet20'. There is: lenet-300-100, fc."),
+        (
+            "msmarco-rerank",
+            "conv-knm",
+            "--model conv-knm: no model of the task, and no such folder. Did you mean",
+        ),
+        ("ag-news", "transfomer", "Did you mean 'transformer'?"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_by_show_as_by_a_run(capsys, tmp_path, task, model, said):
+    for verb in (["show", task], ["run", "--task", task, "--pruner", "random", "--data", "sample"]):
+        more = ["--out", str(tmp_path / "out")] if verb[0] == "run" else []
+        code, out, err = run(capsys, *verb, "--model", model, *more)
+        assert (code, out) == (2, "") and said in err, verb
+
+
+def test_a_model_that_only_a_hub_may_know_is_said_to_be_one(capsys):
+    code, out, _ = run(capsys, "show", "ag-news", "--model", "nope")
+    assert code == 0 and "nope, a checkpoint's folder or hub id: whether it is there, a run tells" in out
+    for model in ("transformer", "minilm"):
+        assert "hub id: whether" not in run(capsys, "show", "ag-news", "--model", model)[1]
+
+
 def test_report_prints_the_table_and_nothing_else(folder, capsys):
     code, out, err = run(capsys, "report", str(folder))
     assert (code, err) == (0, "")

@@ -71,6 +71,12 @@ def test_a_train_query_that_reads_like_a_dev_query_is_not_trained_on() -> None:
         ({"collection": b"10\ta\n011\tb\n"}, "collection.tsv, line 2", "no passage number"),
         ({"train": b"1\tone\n18446744073709551616\ttwo\n"}, "queries.train.tsv, line 2", "no query number"),
         ({"dev_qrels": b"7\t0\t14\t9999999999\n"}, "qrels.dev.small.tsv, line 1", "no relevance"),
+        ({"dev_qrels": b"7\t0\t14\t1001\n"}, "line 1", "'1001' is no relevance: a whole number from -1,000 to 1,000"),
+        (
+            {"dev_qrels": b"7\t0\t14\t1\n8\t0\t12\t1\n7\t0\t14\t0\n"},
+            "qrels.dev.small.tsv, line 3",
+            "passage 14 has relevance 0 for query 7, and 1 in line 1",
+        ),
         ({"dev_qrels": b"7\t0\t14\t1_0\n"}, "qrels.dev.small.tsv, line 1", "no relevance"),
         ({"dev_qrels": "7\t0\t14\t\u0661\n".encode()}, "qrels.dev.small.tsv, line 1", "no relevance"),
         ({"collection": b"10\ta\n\xff\tb\n"}, "collection.tsv, line 2", "UTF-8"),
@@ -87,6 +93,10 @@ def test_bad_input_is_one_line_that_names_file_and_line(changes: dict[str, bytes
         read(**changes)
     message = str(caught.value)
     assert place in message and what in message and "\n" not in message
+
+
+def test_a_judgment_may_come_again_as_it_was() -> None:
+    assert read(dev_qrels=b"7\t0\t14\t1\n7\t0\t14\t1\n").dev_grades == ({4: 1},)
 
 
 def test_judgments_of_a_larger_collection_say_how_many_rows_are_meant_and_how_to_mend() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def test_a_cut_archive_is_one_line_wherever_it_is_read(tmp_path: Path, suffix: s
         message = str(caught.value)
         assert message.startswith(f"{path}: the compressed file is damaged or cut short")
         assert message.endswith("Fetch it again.") and "\n" not in message
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_where_an_archive_was_cut_is_told_in_bytes_of_its_content(tmp_path: Path, suffix: str) -> None:
+    files = folder_of(tmp_path / "d", os.urandom(1_000_000), suffix)  # which no archive makes smaller
+    path = tmp_path / "d" / f"points.tsv{suffix}"
+    path.write_bytes(path.read_bytes()[:250_000])
+    with pytest.raises(DataError) as caught:
+        read(files, "points.tsv")
+    found = re.search(r"after byte (\d+) of its content", str(caught.value))
+    assert found is not None and 240_000 < int(found[1]) <= 250_000
 
 
 def digest(files: Folder) -> str:
@@ -245,6 +257,26 @@ def test_the_data_sets_own_folder_may_be_given(tmp_path: Path, monkeypatch: pyte
     assert find("beir/toy", ["points.tsv"], ".") is not None
 
 
+def test_files_missing_in_a_data_sets_own_folder_are_called_as_they_lie_there(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "beir" / "toy").root
+    with pytest.raises(DataError) as caught:
+        find("beir/toy", ["points.tsv", "b.tsv"], str(root), offered=True)
+    said = str(caught.value)
+    assert f"--data {root}: lacks b.tsv (plain" in said and f"'bench data get beir/toy --data {tmp_path}'" in said
+
+
+def test_what_lies_in_a_files_place_is_said(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "toy").root
+    (root / "b.tsv").mkdir()
+    (root / "c.tsv.gz").symlink_to(root / "nowhere")
+    with pytest.raises(DataError) as caught:
+        find("toy", ["points.tsv", "b.tsv", "c.tsv"], str(tmp_path))
+    said = "lacks toy/b.tsv (b.tsv is a folder), toy/c.tsv (c.tsv.gz is a link to nothing) (plain, .gz or .xz)"
+    assert said in str(caught.value)
+    with pytest.raises(DataError, match=r"no such file, plain, \.gz or \.xz \(b\.tsv is a folder\)"):
+        read(Folder(root), "b.tsv")
+
+
 def test_missing_files_are_listed_by_name_in_one_line(tmp_path: Path) -> None:
     folder_of(tmp_path / "toy", suffix=".gz", name="a.tsv")
     with pytest.raises(DataError) as caught:
@@ -253,7 +285,7 @@ def test_missing_files_are_listed_by_name_in_one_line(tmp_path: Path) -> None:
         f"--data {tmp_path}: lacks toy/b.tsv, toy/c.tsv (plain, .gz or .xz). "
         "Put the official files of toy there, or leave --data out to use the embedded sample."
     )
-    with pytest.raises(DataError, match=r"lacks toy/b\.tsv, toy/c\.tsv \("):
+    with pytest.raises(DataError, match=r"lacks b\.tsv, c\.tsv \("):
         find("toy", ["a.tsv", "b.tsv", "c.tsv"], str(tmp_path / "toy"))
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench.checkpoints import resolve
 from bench.data import Folder, Memory, read
+from bench.errors import UsageError
 from bench.measure.latency import measure
 from tasks import ranking
 from tasks.dense_retrieval import DenseRetrieval, Options, embed, evaluation, indexes
@@ -140,6 +141,19 @@ def test_approximate_indexes_are_the_same_each_time_and_near_the_truth() -> None
         pairs = zip(one.documents.tolist(), truth.tolist(), strict=True)
         shares[name] = np.mean([len({*a} & {*b}) / 10 for a, b in pairs])
     assert shares["hnsw"] > 0.95 and 0.3 < shares["ivf-pq"] < 1
+
+
+def test_more_lists_than_passages_are_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match=r"ivf_lists=801: 801 lists for 800 passages\. Give 800 or fewer"):
+        opened(ivf_lists=801)
+
+
+def test_an_index_alone_has_no_other_to_be_smaller_than() -> None:
+    vectors = np.random.default_rng(0).standard_normal((300, 8))
+    one, other = indexes.flat(vectors), indexes.of_codes(indexes.quantised(vectors, 4, rotated=False))
+    assert indexes.sizes({"JPQ": other}) == {"JPQ": {"bytes": indexes.size(other)}}
+    both = indexes.sizes({"exhaustive": one, "JPQ": other})
+    assert both["JPQ"]["times_smaller"] == round(indexes.size(one) / indexes.size(other), 2)
 
 
 def test_an_untrained_checkpoints_passages_are_encoded_once_and_pruned_ones_anew(

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from bench.data import Memory
+from bench.errors import UsageError
 from tasks.msmarco_rerank import MsMarcoRerank, scoring
 from tasks.msmarco_rerank.presets import PRESETS
-from tests.tasks.msmarco_rerank.opening import built, sampled, toy
+from tests.tasks.msmarco_rerank.opening import TINY, TOY, built, sampled, toy
 
 
 class ByHand(torch.nn.Module):
@@ -109,6 +110,31 @@ def test_bm25_is_imperfect_on_the_sample_and_random_is_worse() -> None:
     shuffled = np.where(pool.there, np.random.default_rng(0).random(pool.passages.shape), -np.inf)
     values = evaluation.measured(task._corpus, task._corpus.judged[0], ranking.rank(shuffled, 50, pool.passages))
     assert ranking.means(values)["nDCG@10"] < bm25.metrics["nDCG@10"] - 0.1
+
+
+def test_the_row_of_the_candidates_is_called_by_what_ranked_them() -> None:
+    dev, track = "run.dev.small.bm25.top20.trec", "run.msmarco-test2019.bm25.top100.trec"
+    (given,) = toy(evaluate="dl2019,dev").references()
+    assert (given.name, given.note) == ("BM25", "the run file's own order, tagged bm25")
+    own = "BM25, k1 = 0.9, b = 0.4, Lucene's English analyser"
+    (none,) = toy(evaluate="dl2019,dev", candidates="bm25").references()
+    assert (none.name, none.note) == ("BM25", own)
+    without = {name: content for name, content in TOY.items() if name != track}
+    mixed = MsMarcoRerank(Memory("msmarco-rerank", without), replace(TINY, evaluate="dl2019,dev"))
+    (half,) = mixed.references()
+    assert (half.name, half.note) == ("BM25", f"dl2019: {own}; dev: the run file's own order, tagged bm25")
+    (other,) = toy({dev: TOY[dev].replace(b"bm25", b"my-splade")}, evaluate="dl2019,dev").references()
+    assert other.name == "first stage" and "dev: the run file's own order, tagged my-splade" in other.note
+
+
+@pytest.mark.parametrize("model", ["conv-knrm", "conformer-kernel"])
+def test_a_passage_that_is_read_by_itself_needs_no_room_for_the_query(model: str) -> None:
+    task = sampled(model=model, length=4, train_length=2, query_length=6, evaluate="dl2019")
+    assert task.evaluate(built(task, 0.1), "test").n == 24
+    with pytest.raises(UsageError, match=r"length: 9 is too small\. Give 10 or more"):
+        sampled(model="bert", length=9, query_length=6)
+    with pytest.raises(UsageError, match=r"length: 0 is too small"):
+        sampled(model=model, length=0)
 
 
 def test_each_model_has_settings_of_its_own() -> None:
