@@ -17,13 +17,14 @@ from bench.executors.base import Executor, Listener, Noting
 from bench.executors.messages import Work, fingerprint
 from bench.executors.schedule import LONGEST, Schedule
 from bench.executors.segments import Segment, above, divide, trunk
-from bench.forecast import NOTHING, Forecast, rates
+from bench.foresight.forecast import Forecast
+from bench.foresight.rates import NOTHING, rates
+from bench.foresight.runs import Announced
 from bench.grid import Request
 from bench.leases import Leases
 from bench.machine import free_memory
 from bench.plan import make
 from bench.registry import suggestion
-from bench.runs import Announced
 from bench.steps import canonical
 from bench.store import Store
 from bench.threads import limit

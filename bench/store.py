@@ -9,7 +9,7 @@
     partial/KEY.DIGEST.safetensors     a training step on its way
     references/KEY.json                baselines without a network
     leases/KEY.N.json                  which process is computing what (``bench.leases``)
-    runs/ID.json                       how far a run has come (``bench.runs``)
+    runs/ID.json                       how far a run has come (``bench.foresight.runs``)
     damaged/                           what failed its checksum, set aside
     logs/                              tracebacks of failed cells, and what worker processes said
 

@@ -62,7 +62,7 @@ def stored(folder: str) -> Store | None:
 def summary(plan: Plan, store: Store | None, execution: Execution) -> dict[str, Any]:
     """The plan's cost and state as plain data."""
     from bench.execution import forecast_of
-    from bench.forecast import Forecast
+    from bench.foresight.forecast import Forecast
     from bench.tree import score_passes
 
     statuses = store.statuses([cell.key for cell in plan.cells]) if store else {}
@@ -122,7 +122,7 @@ def text_of(plan: Plan, store: Store | None, request: Request, execution: Execut
 
 def _time_left(facts: dict[str, Any] | None) -> list[str]:
     """How long the rest takes, and what says so; nothing where nothing was measured."""
-    from bench.forecast import Estimate, duration
+    from bench.foresight.forecast import Estimate, duration
 
     if facts is None:
         return []

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from bench.runs import told
+from bench.foresight.runs import told
 from bench.steps import Train
 
 if TYPE_CHECKING:
-    from bench.forecast import Forecast
+    from bench.foresight.forecast import Forecast
     from bench.record import Record
     from bench.tree import Node
 

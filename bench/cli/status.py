@@ -53,9 +53,9 @@ def status(
 
 def _status(store: Store, records: Iterable[Record]) -> dict[str, Any]:
     """The state of a folder. No record is kept that did not fail: there may be very many."""
+    from bench.foresight.runs import cells_of, runs
+    from bench.foresight.watch import left_of
     from bench.leases import Leases
-    from bench.runs import cells_of, runs
-    from bench.watch import left_of
 
     asked = [cells_of(store.storage, run) for run in runs(store.storage)]
     counts: Counter[tuple[str, str, str]] = Counter()

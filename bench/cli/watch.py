@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.output import write
 
 if TYPE_CHECKING:
-    from bench.runs import Hand, Run
+    from bench.foresight.runs import Hand, Run
+    from bench.foresight.watch import Look
     from bench.store import Store
-    from bench.watch import Look
 
 
 def watch(store: Store, seconds: float) -> None:
     """Looks every so many seconds; in place on a terminal, elsewhere a line a look. Ctrl-C ends it as well."""
-    from bench.watch import Watch
+    from bench.foresight.watch import Watch
 
     seen = Watch(store)
     try:
@@ -64,7 +64,7 @@ def _counts(look: Look) -> str:
 
 
 def _time_left(look: Look) -> list[str]:
-    from bench.forecast import duration
+    from bench.foresight.forecast import duration
 
     if not look.at_work:
         return ["nobody is at work"]

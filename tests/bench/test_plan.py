@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bench.errors import DataError, UsageError
-from bench.forecast import Forecast
+from bench.foresight.forecast import Forecast
 from bench.grid import Request
 from bench.plan import make
 from bench.steps import Cut, Evaluate, Init, Schedule, Score, Train, keys, stretches

@@ -6,7 +6,7 @@ import pytest
 
 from bench.cli import progress
 from bench.cli.progress import Progress
-from bench.forecast import Forecast, Rates
+from bench.foresight.forecast import Forecast, Rates
 from bench.grid import Request
 from bench.plan import make
 from bench.steps import Train

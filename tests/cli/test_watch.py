@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main, watch
-from bench.forecast import Forecast, Rates
+from bench.foresight.forecast import Forecast, Rates
+from bench.foresight.runs import Announced
 from bench.grid import Request
 from bench.plan import make
-from bench.runs import Announced
 from bench.steps import Train
 from bench.store import Store
 from bench.tree import Plan

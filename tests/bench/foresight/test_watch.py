@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.forecast import Forecast, Rates
+from bench.foresight.forecast import Forecast
+from bench.foresight.rates import Rates
+from bench.foresight.runs import Announced, Run, runs
+from bench.foresight.watch import Watch
 from bench.grid import Request
 from bench.leases import EXPIRY, Leases
 from bench.plan import make
-from bench.runs import Announced, Run, runs
 from bench.steps import Train
 from bench.store import Store
 from bench.tree import Node, Plan
-from bench.watch import Watch
 from tests.bench.storing import dead_process, record_of
 
 NEVER = 3600.0

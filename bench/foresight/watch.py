@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.foresight.runs import SHOWN_KEY, Run, cells_of, runs
 from bench.leases import EXPIRY, Leases
-from bench.runs import SHOWN_KEY, Run, cells_of, runs
 from bench.store import Store
 
 FAILED = "failed"

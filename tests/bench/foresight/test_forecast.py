@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.forecast import NOTHING, Forecast, Rates, duration, kind_of, rates
+from bench.foresight.forecast import Forecast, duration
+from bench.foresight.rates import NOTHING, Rates, kind_of, rates
 from bench.grid import Request
 from bench.machine import cpu_name
 from bench.plan import make

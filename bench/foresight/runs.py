@@ -21,7 +21,7 @@ from bench.leases import Owner
 from bench.steps import Cut, Evaluate, Score, Train
 
 if TYPE_CHECKING:
-    from bench.forecast import Forecast
+    from bench.foresight.forecast import Forecast
     from bench.storage import Storage
     from bench.tree import Node
 
