@@ -35,6 +35,6 @@ def examine(check: str, work: Callable[[], object]) -> Finding:
         work()
     except Breach as breach:
         return Finding(check, str(breach))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Finding(check, " ".join(f"it raises {type(error).__name__}: {error}".split()))
     return Finding(check)

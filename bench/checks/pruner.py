@@ -134,7 +134,7 @@ def _refuses(toy: Toy, criterion: Callable[[], Criterion]) -> bool:
         criterion().score(view_of(toy))
     except CellError as error:
         return toy.idle in str(error)
-    except Exception:
+    except (Exception, SystemExit):
         return False  # which the checks that follow report
     return False
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.output import write, write_json
-from bench.cli.reading import say_left_out
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from reports.compare.sides import Side
@@ -51,14 +50,13 @@ def compare(
 
     margins = parse(margin or ())
     theirs = sides.read(head)
-    say_left_out(theirs.left_out, head)
+    if update_baseline:
+        _check_updatable(base, theirs)
     if update_baseline and not Path(base).exists():
         _update(base, theirs)
         return
     timed = clock.compare(*speed, margin=speed_margin or clock.MARGIN) if speed else ()
-    ours = sides.read(base)
-    say_left_out(ours.left_out, base)
-    found = compared(ours, theirs, margins, timed)
+    found = compared(sides.read(base), theirs, margins, timed)
     if markdown is not None:
         _written("--markdown", markdown, rendering.markdown(found))
     if junit is not None:
@@ -73,14 +71,21 @@ def compare(
         raise typer.Exit(found.exit_code)
 
 
-def _update(base: str, head: Side) -> None:
+def _check_updatable(base: str, head: Side) -> None:
+    """Raises ``UsageError`` where ``base`` is no file, ``StoreError`` where ``head`` is not whole."""
     from bench.storage import is_url
-    from reports.compare import baseline
 
     if is_url(base) or Path(base).is_dir():
         raise UsageError(
             "is a folder, not a baseline file", where=f"--update-baseline {base}", mend="Give a file as BASE."
         )
+    for name, why in head.left_out.items():
+        raise StoreError(why, where=f"{head.name}, {name}", mend="'bench run' computes it again: a baseline is whole.")
+
+
+def _update(base: str, head: Side) -> None:
+    from reports.compare import baseline
+
     baseline.write(Path(base), [(cell.record, cell.examples()) for cell in head.cells])
     typer.echo(f"{base}: written with {len(head.cells)} cells.", err=True)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SELDOM = 60.0
 """Seconds between two lines that say how long the rest takes; of less than that none does."""
+SETTLED = 15.0
+"""Seconds after which what a run has measured itself is said for the first time."""
 
 
 class Progress:
@@ -57,6 +59,7 @@ class Progress:
     def __enter__(self) -> Progress:
         self._bars.start()
         self._tell_left()
+        self._said = max(self._said, time.monotonic() - SELDOM + SETTLED)
         return self
 
     def __exit__(

@@ -237,6 +237,8 @@ def _blamed(node: Node) -> Iterator[None]:
         yield
     except Interrupted:
         raise
+    except SystemExit as request:  # a plug-in's: it must not end the grid, nor look like success
+        raise _StepError(node, CellError(f"it asked the process to end (exit code {request.code!r})")) from request
     except Exception as error:
         if isinstance(error, BenchError) and not isinstance(error, CellError):
             raise

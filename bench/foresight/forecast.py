@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bench.record import Record
     from bench.tree import Node, Plan
 
+ENOUGH = 5.0
+"""Seconds of a kind of step after which a run's own measurement counts for more than those before it."""
 REFRESH = 5.0
 """Seconds for which the longest row of steps that is left is not looked for again,"""
 SELDOM = 50
@@ -95,6 +97,8 @@ class Forecast:
         self._spent: dict[Kind, float] = defaultdict(float)
         self._done: Counter[Kind] = Counter()
         """Units of which the run itself has measured the seconds."""
+        self._first: dict[Kind, tuple[int, float]] = {}
+        """Of these the first ones and their seconds: libraries warm up in them."""
         self._longest: tuple[float, float] | None = None
         """Until when the longest row need not be looked for again, and its seconds."""
 
@@ -161,6 +165,7 @@ class Forecast:
         if node in self._open:
             kind, _ = self._open[node]
             if units or self._done[kind]:
+                self._first.setdefault(kind, (units, seconds))
                 self._done[kind] += units
                 self._spent[kind] += seconds
 
@@ -185,10 +190,16 @@ class Forecast:
         return Estimate(max(0.0, total), self._basis(units), tuple(missing))
 
     def _rate(self, kind: Kind) -> float | None:
-        """Seconds a unit: as this run measures it, else as those before it did."""
-        if self._done[kind]:
-            return self._spent[kind] / self._done[kind]
-        return self._measured.seconds.get(kind)
+        """Seconds a unit: as this run measures it once it has for a while, else as those before it did."""
+        if not self._own(kind):
+            return self._measured.seconds.get(kind)
+        done, spent = self._done[kind], self._spent[kind]
+        units, seconds = self._first[kind]
+        return (spent - seconds) / (done - units) if done > units else spent / done
+
+    def _own(self, kind: Kind) -> bool:
+        """Whether this run's own measurement of such steps counts."""
+        return self._done[kind] > 0 and (kind not in self._measured.seconds or self._spent[kind] >= ENOUGH)
 
     def _in_hand(self) -> float:
         """Seconds of what is left that have passed already."""
@@ -220,8 +231,8 @@ class Forecast:
         return self._longest[1]
 
     def _basis(self, units: Iterable[Kind]) -> str:
-        here = any(self._done[kind] for kind in units if kind.counts)
-        before = any(not self._done[kind] and kind in self._measured.seconds for kind in units if kind.counts)
+        here = any(self._own(kind) for kind in units if kind.counts)
+        before = any(not self._own(kind) and kind in self._measured.seconds for kind in units if kind.counts)
         said = [*(["this run"] if here else []), *([self._measured.basis] if before else [])]
         return f"measured in {' and '.join(said)}"
 

@@ -13,7 +13,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*(://|::)", re.ASCII)
+from bench.errors import UsageError
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(://|::)", re.ASCII)
+_NEARLY = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:(/|$)", re.ASCII)
+"""What is meant as a URL, and would be a folder called ``s3:``."""
 FILE = "file://"
 
 
@@ -108,8 +112,15 @@ def is_url(address: str | Path) -> bool:
     return isinstance(address, str) and _URL.match(address) is not None
 
 
+def _place(url: str) -> str:
+    """What stands behind the last protocol of a URL."""
+    return re.split(r"://|::", url)[-1].strip("/")
+
+
 def storage_of(address: str | Path) -> Storage:
-    """The storage at a path or URL. Raises ``UsageError`` for a URL that nothing here can open."""
+    """The storage at a path or URL. Raises ``UsageError`` for a URL of no place, or that nothing here can open."""
+    if isinstance(address, str) and (_NEARLY.match(address) if not is_url(address) else not _place(address)):
+        raise UsageError("is no URL of a folder", where=address, mend="Write s3://BUCKET/FOLDER, say, or a path.")
     if is_url(address) and not str(address).startswith(FILE):
         from bench.storage.remote import Remote
 

@@ -70,7 +70,11 @@ class Local:
         path = self.root / name
         try:
             with path.open("xb", buffering=0) as stream:
-                stream.write(content)
+                try:
+                    stream.write(content)
+                except OSError:  # a full disk: an empty file would be somebody's lease
+                    path.unlink(missing_ok=True)
+                    raise
         except FileExistsError:
             return False
         return True

@@ -2,7 +2,7 @@
 
 A metric has regressed where it is worse by more than its margin *and* a paired test, Holm-corrected over all
 comparisons of the run, puts that beyond chance. Otherwise there is no evidence of a regression, which is not evidence
-of none.
+of none. A metric that moved while every example kept its value is a regression without a test: no chance does that.
 
 Both sides hold the same seeds. On the same machine a cell is the same to the last bit, so seeds add no chance of their
 own: they are averaged example by example, and the test is over examples. Elsewhere training goes another way from the
@@ -87,6 +87,8 @@ class Contrast:
             before, after = zip(*self._values(), strict=True)
             return Test("paired over seeds", paired(before, after))
         base, head = zip(*rows, strict=True)
+        if all(np.array_equal(ours, theirs) for ours, theirs in rows):
+            return Test("paired over examples", paired(base, head), unchanged=True)
         if self.same_machine:
             return Test("paired over examples", paired([np.mean(base, axis=0)], [np.mean(head, axis=0)]))
         return Test("paired over examples and seeds", paired(base, head))
@@ -98,6 +100,8 @@ class Test:
 
     name: str
     found: Paired
+    unchanged: bool = False
+    """Whether there are values of each example, and they are the same on both sides."""
 
 
 def contrasts(pairs: Sequence[Pair], margins: Mapping[str, Margin]) -> tuple[list[Contrast], list[Finding]]:
@@ -149,9 +153,12 @@ def _finding(contrast: Contrast, test: Test, adjusted: float | None) -> Finding:
     }  # fmt: skip
     if not contrast.beyond:
         return Finding("quality", PASSED, contrast.subject, "no evidence of a difference beyond the margin", facts)
-    unit = " %" if info.percent else ""
+    unit, difference = (" %", " points") if info.percent else ("", "")
     moved = f"{figures.number(before, info)}{unit} is now {figures.number(after, info)}{unit}"
-    margin = f"the margin of {figures.number(allowed, info)}{unit}"
+    margin = f"the margin of {figures.number(allowed, info)}{difference}"
+    if test.unchanged:
+        said = f"{moved}, beyond {margin}, and every example has the value that it had: it is reckoned otherwise"
+        return Finding("quality", REGRESSION, contrast.subject, said, facts)
     if adjusted is None:
         said = f"{moved}, beyond {margin}, but one seed without per-example values is no evidence"
         return Finding("quality", NOTE, contrast.subject, said, facts)
@@ -161,7 +168,7 @@ def _finding(contrast: Contrast, test: Test, adjusted: float | None) -> Finding:
         return Finding("quality", NOTE, contrast.subject, said, facts)
     verdict, word = (REGRESSION, "worse") if contrast.worse else (NOTE, "better")
     amount = figures.number(abs(after - before), info)
-    said = f"{moved}: {word} by {amount}{unit}, beyond {margin} ({chance})"
+    said = f"{moved}: {word} by {amount}{difference}, beyond {margin} ({chance})"
     return Finding("quality", verdict, contrast.subject, said, facts)
 
 

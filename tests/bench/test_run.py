@@ -263,3 +263,17 @@ def test_a_model_without_prunable_weights_is_not_blamed_on_an_exclusion_that_nob
     said = capsys.readouterr().err
     assert "msmarco-rerank, model conformer-kernel, variant=ndrm2: offers no weight to prune" in said
     assert "--exclude" not in said
+
+
+def test_a_criterion_that_ends_the_process_fails_its_cells_alone(tmp_path: Path, monkeypatch) -> None:
+    from pruners.criteria.magnitude import Magnitude
+
+    def leave(self: object, view: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Magnitude, "score", leave)
+    watcher = run(request(pruners=("magnitude", "random")), tmp_path / "out")
+    failed = {record.pruner: record.failure.error for record in watcher.records if record.status == "failed"}
+    assert failed == {"magnitude": "it asked the process to end (exit code 0)."}
+    assert sum(record.status == "done" for record in watcher.records) == 3
+    assert main(["check", "pruner", "magnitude"]) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -229,3 +231,26 @@ def test_a_file_system_that_lets_two_create_one_file_holds_no_leases(
 def test_urls_are_told_from_paths(url: str) -> None:
     assert is_url(url)
     assert not any(is_url(path) for path in ("results", "/tmp/out", "./a:b", "C:out", "a/b://c", Path("s3://x")))
+
+
+@pytest.mark.parametrize("address", ["s3://", "gs:///", "s3:", "s3:/bucket/results", "memory://"])
+def test_a_url_without_a_place_is_no_folder_called_like_it(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is no URL of a folder"):
+        storage_of(address)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_a_full_disk_refuses_is_not_left_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = storage_of(tmp_path)
+
+    class Full(io.FileIO):
+        def write(self, content: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, **more: Full(path, mode.replace("b", "")))
+    with pytest.raises(OSError, match="No space left"):
+        storage.create("lease.json", b"{}")
+    assert not [*tmp_path.iterdir()]

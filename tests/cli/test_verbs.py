@@ -149,8 +149,10 @@ def test_verbs_that_read_say_what_they_leave_out_and_move_nothing(folder, capsys
     )
     code, _, err = run(capsys, "show", victim.stem, "--out", str(folder))
     assert (code, err) == (2, f"bench: {victim}: is damaged. Put it back, or 'bench run' computes the cell again.\n")
-    code, _, err = run(capsys, "compare", str(folder), str(folder))
-    assert err.count(f"records/{victim.name} is damaged") == 2
+    code, out, _ = run(capsys, "compare", str(folder), str(folder))
+    assert code == 4 and out.count(f"{folder}, records/{victim.name}: is damaged") == 2
+    code, _, err = run(capsys, "compare", str(folder / "base.jsonl"), str(folder), "--update-baseline")
+    assert code == 2 and "is damaged" in err and not (folder / "base.jsonl").exists()
     for other in (folder / "records").glob("*.json"):
         other.write_text("{}")
     code, _, err = run(capsys, "report", str(folder))

@@ -58,7 +58,8 @@ def test_a_line_a_look_until_all_is_done(work: Work, capsys) -> None:
         f"3 cells: {done} done, 0 failed, {3 - done} left" for done in range(4)
     ]
     assert re.search(
-        r"process \d+, worker 2: toy/mlp dense seed 0: Train, 3 of 40 steps; about \d+ s left \(measured", lines[0]
+        r"process \d+, worker 2: toy/mlp dense seed 0: Train, 3 of 40 steps; about \d+ (s|min) left \(measured",
+        lines[0],
     )
     assert lines[-1].endswith("nobody is at work")
     assert work.slept == [7, 7, 7]

@@ -232,3 +232,30 @@ def test_what_another_run_computes_is_no_longer_left() -> None:
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_the_first_steps_of_a_run_say_little() -> None:
+    """A library that warms up must not make a night of a minute."""
+    plan, clock = plan_of(seeds=(0,)), Clock()
+    training = next(node for node in nodes_of(plan) if isinstance(node.step, Train))
+    assert isinstance(training.step, Train)
+    begun = training.step.to - training.train_steps
+    (kind,) = {kind_of(node.step, "") for node in [training] if node.step is not None}
+
+    def after(forecast: Forecast, seconds: Sequence[float]) -> float:
+        forecast.started(training)
+        for step, passed in enumerate(seconds, start=1):
+            clock.now += passed
+            forecast.trained(training, begun + step, 0.5)
+        left = forecast.left()
+        assert left is not None
+        return left.seconds
+
+    keys = [cell.key for cell in plan.cells]
+    steps = Forecast(plan, keys).train_steps
+    alone = after(Forecast(plan, keys, clock=clock), [3.0, 0.01, 0.01])
+    assert alone == pytest.approx((steps - 3) * 0.01)
+    fresh = Forecast(plan, keys)
+    known = Rates({found: 0.02 for found in fresh.kinds if found.step == kind.step}, "4 cells")
+    assert after(Forecast(plan, keys, measured=known, clock=clock), [3.0, 0.01]) == pytest.approx((steps - 2) * 0.02)
+    assert after(Forecast(plan, keys, measured=known, clock=clock), [3.0, 4.0, 4.0]) == pytest.approx((steps - 3) * 4.0)

@@ -67,7 +67,7 @@ def test_a_run_tells_the_step_in_hand_and_the_time_left(store: Store, plan: Plan
         (told,) = runs(store.storage)
         (hand,) = told.hands
     assert (told.owner, told.over, told.ended, told.missing) == (run.owner, False, False, ())
-    assert told.basis == "measured in this run and 3 cells"
+    assert told.basis == "measured in 3 cells"  # three steps tell nothing yet
     assert (hand.worker, hand.what, hand.step) == (2, "toy/mlp random seed 0", "Train at 0.5")
     assert (hand.done, hand.of) == (7, training.train_steps)
     left = forecast.left()

@@ -180,7 +180,7 @@ def test_a_metric_lower_by_twice_its_margin_is_a_regression_and_named():
     assert found.exit_code == 3
     sentence = only(found, REGRESSION)
     assert sentence.startswith("toy-news linear grasp at 0.9, seeds 0-2, accuracy: ")
-    assert "worse by 2.00 %, beyond the margin of 1.00 %" in sentence
+    assert "worse by 2.00 points, beyond the margin of 1.00 points" in sentence
     away = compared(grid(), [elsewhere(one) for one in head])
     assert away.exit_code == 3
     assert "paired over examples and seeds" in only(away, REGRESSION)
@@ -199,7 +199,7 @@ def test_a_change_beyond_the_margin_that_chance_explains_is_no_evidence():
     before = cell(values=np.repeat([1.0, 0.0], 20))
     found = compared([before], [with_values(before, np.repeat([0.0, 1.0, 0.0], [20, 18, 2]))])
     assert found.exit_code == 0
-    assert "50.00 % is now 45.00 %, beyond the margin of 1.00 %, but no evidence (p = 0.75" in only(found, NOTE)
+    assert "50.00 % is now 45.00 %, beyond the margin of 1.00 points, but no evidence (p = 0.75" in only(found, NOTE)
 
 
 def test_better_is_a_note():
@@ -207,7 +207,7 @@ def test_better_is_a_note():
     after = [with_values(one, fewer(one.examples()["accuracy"], 50)) for one in before]
     found = compared(after, before)
     assert found.exit_code == 0
-    assert "better by 5.00 %" in only(found, NOTE)
+    assert "better by 5.00 points" in only(found, NOTE)
 
 
 def test_without_examples_seeds_are_paired_and_one_seed_is_no_evidence():
@@ -256,3 +256,13 @@ def test_unchanged_code_under_other_evaluation_noise_raises_few_false_alarms():
     cells = grid()
     alarms = sum(compared([noisy(one) for one in cells], [noisy(one) for one in cells]).exit_code for _ in range(200))
     assert alarms / 3 < 0.05 * 200
+
+
+def test_a_metric_that_moved_while_no_example_did_is_a_regression_either_way():
+    """A metric that is summed up otherwise is no matter of chance."""
+    before = cell(values=np.repeat([1.0, 0.0], 20))
+    for value in (0.45, 0.55):
+        moved = replace(before, record=replace(before.record, metrics={"accuracy": value}))
+        found = compared([before], [moved])
+        assert found.exit_code == 3
+        assert "every example has the value that it had: it is reckoned otherwise" in only(found, REGRESSION)
