@@ -68,7 +68,7 @@ TrustRemoteCode = Annotated[
         help="Run code that lies in the checkpoint of --model. It may do all that you may. Recorded.",
     ),
 ]
-Config = Annotated[str | None, typer.Option("--config", help="TOML file with these flags by name; flags win.")]
+Config = Annotated[str | None, typer.Option("--config", help="TOML file with the flags above by name; flags win.")]
 Out = Annotated[
     str | None,
     typer.Option("--out", "-o", help="Results folder, or a URL such as s3://BUCKET/FOLDER.  [default: results]"),
@@ -218,6 +218,10 @@ def _check_recovers(pruners: Sequence[str], when: str | None) -> None:
         raise UsageError("all asked pruners cut before training", where="--recover", mend="Add --when trained.")
 
 
+HOW = ("device", "threads", "jobs", "executor", "ray-address", "gpus-per-job", "limit", "retry-failed", "fail-fast")
+"""Flags of how a grid is carried out, which its file does not say."""
+
+
 def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
     flags = {name: value for name, value in given.items() if value is not None}
     path = given.get("config")
@@ -226,11 +230,15 @@ def _with_config(given: Mapping[str, Any]) -> dict[str, Any]:
     table = _table(Path(path))
     if TRUST in {name.replace("-", "_") for name in table}:
         raise _by_flag_alone()
-    known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config"})
+    known = sorted(name.rstrip("_").replace("_", "-") for name in FLAGS.keys() - {"config", TRUST})
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name.replace("_", "-") not in known:
-            raise UsageError(f"unknown entry {name!r}", where=path, mend=suggestion(name, known))
+            how = name.replace("_", "-") in HOW
+            mend = f"Give --{name} on the command line." if how else suggestion(name, known)
+            raise UsageError(
+                f"{name!r} is no part of what is computed" if how else f"unknown entry {name!r}", where=path, mend=mend
+            )
         values[name.replace("-", "_")] = _plain(name, value, path)
     settings = [f"{name}={value}" for name, value in _flattened(values.pop("set", {}))]
     return {**values, **flags, "set_": [*settings, *flags.get("set_", [])]}
