@@ -13,6 +13,8 @@ from reports.table import MetricInfo, Row, Table, uninformative
 SHARES = (0.99, 0.95)
 """Of the dense metric, that is to be kept."""
 UNSPECIFIED = "unspecified"
+Place = tuple[str, str, str]
+"""Task, data and setting."""
 _RANKING = re.compile(r"(nDCG|RR|AP|MAP|MRR|R|Recall|P|Success|Hits|RBP)(\(.*\))?(@\d+)?", re.IGNORECASE)
 _TEXT = re.compile(r"(BLEU|chrF|ROUGE|METEOR|perplexity)", re.IGNORECASE)
 
@@ -25,6 +27,8 @@ class Answer:
     task: str
     data: str
     """Name, kind and digest of the data, and the version of the task."""
+    stands_on: tuple[str, str, str]
+    """The data's kind and digest, and the version of the task: what sets answers of one task apart, coarsest first."""
     setting: str
     """What sets model, options or training apart where a task has several."""
     metric: str
@@ -42,7 +46,7 @@ class Answer:
     """What all this was read from; None where nothing can be compared to dense."""
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def place(self) -> Place:
         """What answers are compared within."""
         return self.task, self.data, self.setting
 
@@ -55,7 +59,7 @@ def answers(tables: Sequence[Table]) -> list[Answer]:
 
 def mean_ranks(found: Sequence[Answer]) -> dict[str, float]:
     """Of the pruners that are ranked wherever any is: other means would be over other tasks."""
-    ranks: dict[str, dict[tuple[str, str, str], float]] = {}
+    ranks: dict[str, dict[Place, float]] = {}
     for answer in found:
         if answer.rank is not None:
             ranks.setdefault(answer.pruner, {})[answer.place] = answer.rank
@@ -91,6 +95,7 @@ def _of(table: Table, setting: str) -> list[Answer]:
         family(table),
         table.task,
         _data(table),
+        (str(table.data.get("kind", "")), str(table.data.get("digest", ""))[:8], f"version {table.version}"),
         setting,
         lead.name,
         "",

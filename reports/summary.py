@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reports.answers import SHARES, Answer, mean_ranks
+from reports.answers import SHARES, Answer, Place, mean_ranks
 from reports.escape import csv_field
 from reports.figures import NOTHING
-from reports.layout import Block, Column
+from reports.layout import Block, Column, data_kind
 from reports.retention import Kept
 
 DEFINITIONS = (
@@ -28,6 +28,8 @@ OVERVIEW = (
     "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area: mean over the tasks. "
     "mean rank: of pruners ranked on every task that ranks any. n/m: measured on n of the family's m tasks only."
 )
+KINDS = ("sample", "subset", "changed")
+"""Of data that are not the official release as it is."""
 UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: "
 
 
@@ -83,9 +85,10 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | 
 
 
 def _by_task(found: Sequence[Answer]) -> Block:
+    labels = task_labels(found)
     columns = [
         Column("family", tuple(answer.family for answer in found), left=True),
-        Column("task", tuple(task_label(answer) for answer in found), left=True),
+        Column("task", tuple(labels[answer.place] for answer in found), left=True),
         Column("pruner", tuple(answer.pruner for answer in found), left=True),
     ]
     for share in SHARES:
@@ -101,11 +104,16 @@ def _by_task(found: Sequence[Answer]) -> Block:
     firsts = {a.place: min(b.rank for b in found if b.place == a.place and b.rank) for a in found if a.rank}
     best = frozenset(i for i, a in enumerate(found) if a.rank and a.rank == firsts[a.place])
     columns.append(Column("rank", tuple(map(_rank, ranks)), best=best, values=ranks))
-    mute = sorted({task_label(answer) for answer in found if not answer.informative})
+    mute = sorted({labels[answer.place] for answer in found if not answer.informative})
+    kinds = dict.fromkeys(answer.stands_on[0] for answer in found)
     return Block(
         "Which pruner is safe where",
         tuple(columns),
-        below=(*DEFINITIONS, *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else [])),
+        below=(
+            *(f"{kind}: {data_kind('', kind)}." for kind in KINDS if kind in kinds),
+            *DEFINITIONS,
+            *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else []),
+        ),
         breaks=tuple(i for i in range(1, len(found)) if found[i].place != found[i - 1].place),
     )
 
@@ -127,15 +135,41 @@ def _by_family(found: Sequence[Answer]) -> Block:
     means = tuple(f"{ranks[name]:.2f}" if name in ranks else NOTHING for name in pruners)
     best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == min(ranks.values()))
     columns.append(Column("mean rank", means, best=best, values=tuple(map(ranks.get, pruners))))
-    return Block("Families side by side", tuple(columns), below=(OVERVIEW,))
+    return Block("Families side by side", tuple(columns), below=(OVERVIEW, *_synthetic(told)))
 
 
 def _rank(rank: float | None) -> str:
     return NOTHING if rank is None else f"{rank:g}"
 
 
-def task_label(answer: Answer) -> str:
-    return f"{answer.task} [{answer.setting}]" if answer.setting else answer.task
+def task_labels(found: Sequence[Answer]) -> dict[Place, str]:
+    """By place the task, its setting, and its data: always where it is not the official release as it is, else where
+    the task stands on other data as well."""
+    data: dict[str, set[tuple[str, ...]]] = {}
+    for answer in found:
+        data.setdefault(answer.task, set()).add(answer.stands_on)
+    depths = {
+        task: next(depth for depth in range(4) if len({one[:depth] for one in of}) == len(of))
+        for task, of in data.items()
+    }
+    return {answer.place: _label(answer, depths[answer.task]) for answer in found}
+
+
+def _label(answer: Answer, depth: int) -> str:
+    kind, *more = answer.stands_on[: max(depth, 1)]
+    aside = [kind] * (kind in KINDS) + ["whole release"] * (kind == "whole" and depth > 0) + more
+    setting = f" [{answer.setting}]" if answer.setting else ""
+    return f"{answer.task}{setting}" + (f" ({', '.join(aside)})" if aside else "")
+
+
+def _synthetic(told: Sequence[Answer]) -> list[str]:
+    places = {answer.place: answer.stands_on[0] == "sample" for answer in told}
+    samples = sum(places.values())
+    if not samples:
+        return []
+    labels = task_labels(told)
+    which = "all" if samples == len(places) else ", ".join(labels[place] for place, sample in places.items() if sample)
+    return [f"on embedded synthetic samples, not on real data: {which}."]
 
 
 def _sparsity(kept: Kept | None) -> str:

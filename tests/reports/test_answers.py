@@ -150,6 +150,31 @@ def test_settings_of_one_task_are_answered_apart():
     }
 
 
+def on(kind, digest="ab" * 32):
+    return {"data": {"name": "toy", "kind": kind, "counts": {}, "digest": digest}}
+
+
+def test_a_row_says_which_data_it_stands_on():
+    sample, whole = curve("a", {0.5: [0.7]}, **on("sample")), curve("a", {0.5: [0.8]}, **on("whole", "cd" * 32))
+    for found, said in (
+        (answers(tables(whole)), {"toy-news"}),
+        (answers(tables(sample)), {"toy-news (sample)"}),
+        (answers(tables([*sample, *whole])), {"toy-news (sample)", "toy-news (whole release)"}),
+    ):
+        by_task, by_family = summary.blocks(found)
+        assert set(by_task.columns[1].cells) == said
+        explained = "sample: the embedded synthetic sample, not the real data."
+        assert (explained in by_task.below) == ("toy-news (sample)" in said)
+        assert any("synthetic" in below for below in by_family.below) == ("toy-news (sample)" in said)
+    assert by_family.below[-1] == "on embedded synthetic samples, not on real data: toy-news (sample)."
+
+
+def test_two_data_of_one_kind_are_told_apart_by_their_digest():
+    both = [*curve("a", {0.5: [0.7]}, **on("subset")), *curve("a", {0.5: [0.8]}, **on("subset", "cd" * 32))]
+    labels = summary.task_labels(answers(tables(both)))
+    assert sorted(labels.values()) == ["toy-news (subset, abababab)", "toy-news (subset, cdcdcdcd)"]
+
+
 def test_every_format_has_the_same_numbers():
     found = answers(tables(curve("a", {0.2: [0.8], 0.4: [0.78]})))
     (line,) = [json.loads(line) for line in summary.jsonl(found).splitlines()]

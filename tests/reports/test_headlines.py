@@ -11,7 +11,8 @@ KEPT = {"good": {0.5: 0.9, 0.9: 0.9}, "fair": {0.5: 0.9, 0.9: 0.6}, "poor": {0.5
 
 
 def cells(task: str, family: str = "NLP", dense: float = 0.9, names=("good", "fair", "poor"), **more):
-    notes = {"notes": {"family": family, "floor": {"accuracy": 0.25}}, "task": task, **more}
+    data = {"name": "toy", "kind": "whole", "counts": {}, "digest": "ab" * 32}
+    notes = {"notes": {"family": family, "floor": {"accuracy": 0.25}}, "task": task, "data": data, **more}
     return [
         make_record(metrics={"accuracy": dense, "loss": 0.3}, **notes),
         *(
