@@ -41,7 +41,7 @@ class Answer:
     """Mean retention from the dense model up to the highest sparsity that any pruner of the task was measured at."""
     area_interval: tuple[float, float] | None
     rank: float | None = None
-    """Among the pruners of the task by area, 1 is best; ties share their mean."""
+    """Among the pruners of the task by area, 1 is best; ties share their mean. None where there is no other to rank."""
     curve: Curve | None = field(default=None, repr=False, compare=False)
     """What all this was read from; None where nothing can be compared to dense."""
 
@@ -57,14 +57,26 @@ def answers(tables: Sequence[Table]) -> list[Answer]:
     return sorted(found, key=lambda a: (a.family == UNSPECIFIED, a.family, a.place, a.rank or math.inf, a.pruner))
 
 
+def by_task(found: Sequence[Answer], values: Sequence[float]) -> float:
+    """The mean over tasks of the mean over each task's settings."""
+    tasks: dict[str, list[float]] = {}
+    for answer, value in zip(found, values, strict=True):
+        tasks.setdefault(answer.task, []).append(value)
+    return math.fsum(math.fsum(of) / len(of) for of in tasks.values()) / len(tasks)
+
+
 def mean_ranks(found: Sequence[Answer]) -> dict[str, float]:
     """Of the pruners that are ranked wherever any is: other means would be over other tasks."""
-    ranks: dict[str, dict[Place, float]] = {}
+    ranked: dict[str, list[Answer]] = {}
     for answer in found:
         if answer.rank is not None:
-            ranks.setdefault(answer.pruner, {})[answer.place] = answer.rank
-    places = {place for of in ranks.values() for place in of}
-    return {pruner: math.fsum(of.values()) / len(of) for pruner, of in ranks.items() if of.keys() == places}
+            ranked.setdefault(answer.pruner, []).append(answer)
+    places = {answer.place for of in ranked.values() for answer in of}
+    return {
+        pruner: by_task(of, [answer.rank or 0.0 for answer in of])
+        for pruner, of in ranked.items()
+        if {answer.place for answer in of} == places
+    }
 
 
 def family(table: Table) -> str:
@@ -131,7 +143,7 @@ def _ranked(found: Sequence[Answer]) -> list[Answer]:
     areas = [answer.area for answer in found if answer.area is not None and answer.informative]
 
     def rank(answer: Answer) -> float | None:
-        if answer.area is None or not answer.informative:
+        if answer.area is None or not answer.informative or len(areas) < 2:
             return None
         return 1 + sum(other > answer.area for other in areas) + (areas.count(answer.area) - 1) / 2
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reports.answers import SHARES, Answer, Place, mean_ranks
+from reports.answers import SHARES, Answer, Place, by_task, mean_ranks
 from reports.escape import csv_field
 from reports.figures import NOTHING
 from reports.layout import Block, Column, data_kind
@@ -20,13 +20,15 @@ DEFINITIONS = (
     "dense metric, linear between measured ones. ≥, ≤: kept on the whole grid. none: not kept at the lowest measured "
     "sparsity. ✗: all cells at the next sparsity failed.",
     "area: mean retention (metric / dense metric, its inverse where lower is better) from the dense model to the "
-    "highest sparsity measured on the task; failed sparsities count as 0. rank: by area, of the task's pruners.",
+    "highest sparsity measured on the task; failed sparsities count as 0. rank: by area, of the task's pruners where "
+    "there are several.",
     "(a to b): 95 % of the samples of seeds, drawn with replacement. Of few seeds that is too narrow: it says how far "
     "these seeds differ, not how far others would.",
 )
 OVERVIEW = (
-    "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area: mean over the tasks. "
-    "mean rank: of pruners ranked on every task that ranks any. n/m: measured on n of the family's m tasks only."
+    "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area, mean rank: means over "
+    "the tasks, of each the mean over its settings and data. mean rank: of pruners ranked wherever any is. n/m: "
+    "measured in n of the m settings of the family's tasks only."
 )
 KINDS = ("sample", "subset", "changed")
 """Of data that are not the official release as it is."""
@@ -125,15 +127,16 @@ def _by_family(found: Sequence[Answer]) -> Block:
     columns = [Column("pruner", tuple(pruners), left=True)]
     for family in dict.fromkeys(answer.family for answer in told):
         inside = [answer for answer in told if answer.family == family]
-        tasks = len({answer.place for answer in inside})
+        places = len({answer.place for answer in inside})
         by_pruner = [[answer for answer in inside if answer.pruner == pruner] for pruner in pruners]
         least = tuple(least.sparsity if (least := _least(of)) else None for of in by_pruner)
-        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, tasks) for of in by_pruner), values=least))
+        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, places) for of in by_pruner), values=least))
         areas = tuple(map(_mean_area, by_pruner))
-        shown = tuple(_area(area, of, tasks) for area, of in zip(areas, by_pruner, strict=True))
+        shown = tuple(_area(area, of, places) for area, of in zip(areas, by_pruner, strict=True))
         columns.append(Column(f"{family}: area", shown, values=areas))
     means = tuple(f"{ranks[name]:.2f}" if name in ranks else NOTHING for name in pruners)
-    best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == min(ranks.values()))
+    first = min(ranks.values()) if len(ranks) > 1 else None
+    best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == first)
     columns.append(Column("mean rank", means, best=best, values=tuple(map(ranks.get, pruners))))
     return Block("Families side by side", tuple(columns), below=(OVERVIEW, *_synthetic(told)))
 
@@ -199,22 +202,22 @@ def _least(answers: Sequence[Answer]) -> Kept | None:
     return min(kept, key=lambda kept: (kept.sparsity, kept.bound == "at least"), default=None)
 
 
-def _safe(answers: Sequence[Answer], tasks: int) -> str:
+def _safe(answers: Sequence[Answer], places: int) -> str:
     least = _least(answers)
     if least is None:
         return NOTHING
     said = "none" if least.bound == "none" else f"{'≥ ' if least.bound == 'at least' else ''}{least.sparsity:.3f}"
-    return said + _share(answers, tasks)
+    return said + _share(answers, places)
 
 
 def _mean_area(answers: Sequence[Answer]) -> float | None:
-    areas = [answer.area for answer in answers if answer.area is not None]
-    return math.fsum(areas) / len(areas) if areas else None
+    told = [answer for answer in answers if answer.area is not None]
+    return by_task(told, [answer.area or 0.0 for answer in told]) if told else None
 
 
-def _area(mean: float | None, answers: Sequence[Answer], tasks: int) -> str:
-    return NOTHING if mean is None else f"{mean:.3f}{_share(answers, tasks)}"
+def _area(mean: float | None, answers: Sequence[Answer], places: int) -> str:
+    return NOTHING if mean is None else f"{mean:.3f}{_share(answers, places)}"
 
 
-def _share(answers: Sequence[Answer], tasks: int) -> str:
-    return "" if len(answers) == tasks else f" {len(answers)}/{tasks}"
+def _share(answers: Sequence[Answer], places: int) -> str:
+    return "" if len(answers) == places else f" {len(answers)}/{places}"

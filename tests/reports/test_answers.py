@@ -111,6 +111,33 @@ def test_the_mean_rank_is_over_all_tasks_that_rank_or_not_at_all():
     assert mean_ranks(answers(tables([*first, *second]))) == {"a": 1.5}
 
 
+def test_a_pruner_that_ran_alone_somewhere_is_not_ranked_there():
+    def cells(setting, **areas):
+        lines = [curve(pruner, {0.5: [at]}, model=setting) for pruner, at in areas.items()]
+        return [*lines[0], *(record for line in lines[1:] for record in line[1:])]
+
+    found = answers(tables([*cells("deep", loser=0.6, winner=0.7), *cells("flat", loser=0.7)]))
+    assert {(entry.setting, entry.pruner): entry.rank for entry in found} == {
+        ("deep", "winner"): 1, ("deep", "loser"): 2, ("flat", "loser"): None
+    }  # fmt: skip
+    assert mean_ranks(found) == {"winner": 1, "loser": 2}
+    by_task, by_family = summary.blocks(found)
+    assert by_task.columns[-1].best == {0}
+    assert by_family.columns[0].cells == ("winner", "loser") and by_family.columns[-1].best == {0}
+
+
+def test_settings_of_one_task_count_as_one_task():
+    def cells(a, b, **more):
+        return [*curve("a", {0.5: [a]}, **more), *curve("b", {0.5: [b]}, **more)[1:]]
+
+    settings = [record for model in ("x", "y", "z") for record in cells(0.8, 0.4, task="many", model=model)]
+    found = answers(tables([*settings, *cells(0.4, 0.8, task="one")]))
+    assert mean_ranks(found) == {"a": 1.5, "b": 1.5}
+    areas = summary.blocks(found)[1].columns[2]
+    # the retention 1 and 0.5 at 0.5: areas of 1 and 0.75
+    assert areas.title == "unspecified: area" and areas.values == pytest.approx((0.875, 0.875))
+
+
 def test_a_dense_model_at_chance_is_marked_and_left_out_of_ranks():
     floor = {"notes": {"floor": {"accuracy": 0.25}}}
     found = answers(tables([*curve("a", {0.5: [0.25]}, dense=(0.26,), **floor)]))
