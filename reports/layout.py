@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reports import figures
 from reports.estimates import Estimate
-from reports.table import Baseline, MetricInfo, Row, Table, uninformative
+from reports.table import Baseline, MetricInfo, Row, Table, nothing, uninformative
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def heading(table: Table) -> str:
 
 
 def _warning(row: Row, lead: MetricInfo) -> str:
-    side = "below" if lead.higher_is_better is False else "above"
-    reached, floor = figures.metric(row.metrics[lead.name], lead), figures.number(row.floor[lead.name], lead)
     percent = " %" if lead.percent else ""
-    return (
-        f"not informative: {row.label} reaches {lead.name} {reached}{percent}, "
-        f"not clearly {side} chance ({floor}{percent})"
-    )
+    said = f"not informative: {row.label} reaches {lead.name} {figures.metric(row.metrics[lead.name], lead)}{percent}"
+    if nothing(row, lead):
+        seeds = " in one seed at least" if len(row.seeds) > 1 else ""
+        return f"{said}, not above 0{seeds}: no share of it can be told"
+    side = "below" if lead.higher_is_better is False else "above"
+    return f"{said}, not clearly {side} chance ({figures.number(row.floor[lead.name], lead)}{percent})"
 
 
 def data_kind(name: str, kind: str) -> str:

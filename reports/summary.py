@@ -32,7 +32,11 @@ OVERVIEW = (
 )
 KINDS = ("sample", "subset", "changed")
 """Of data that are not the official release as it is."""
-UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: "
+UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: "
+BLANK = (
+    f"{NOTHING}: no dense metric above 0 to compare to; of area, not measured up to the task's highest sparsity; of "
+    "rank, no area, no other pruner to rank, or not informative."
+)
 
 
 def blocks(found: Sequence[Answer]) -> list[Block]:
@@ -114,6 +118,7 @@ def _by_task(found: Sequence[Answer]) -> Block:
         below=(
             *(f"{kind}: {data_kind('', kind)}." for kind in KINDS if kind in kinds),
             *DEFINITIONS,
+            *([BLANK] if any(NOTHING in column.cells for column in columns) else []),
             *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else []),
         ),
         breaks=tuple(i for i in range(1, len(found)) if found[i].place != found[i - 1].place),

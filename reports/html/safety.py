@@ -56,7 +56,9 @@ def safety(panel: Panel, pruners: Mapping[str, int], tasks: Mapping[str, int]) -
     x = axes.sparsity_axis([0.0, *ends, *([] if ends else [0.5])], LEFT, WIDTH - RIGHT)
     strips = [_strip(one, panel, x, TOP + STEP * (line + 0.5), pruners) for line, one in enumerate(panel.safe)]
     sample = "embedded sample" if panel.sample else ""
-    mute = "" if panel.informative else "not informative: the dense model does not clearly beat chance"
+    mute = (
+        "" if panel.informative else "not informative: the dense model does not clearly beat chance, is 0, or missing"
+    )
     name = f"{panel.task} [{panel.setting}]" if panel.setting else panel.task
     return Safety(
         clipped(f"{name} · {panel.metric}", LABEL),

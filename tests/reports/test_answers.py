@@ -144,8 +144,30 @@ def test_a_dense_model_at_chance_is_marked_and_left_out_of_ranks():
     assert [(entry.informative, entry.rank) for entry in found] == [(False, None)]
     drawn = " ".join(text.block(summary.blocks(found)[0]).split())
     assert (
-        "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: toy" in drawn
+        "not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: toy"
+        in drawn
     )
+
+
+BLEU = ({"name": "BLEU", "higher_is_better": True, "percent": False},)
+
+
+@pytest.mark.parametrize("notes", [{}, {"floor": {"BLEU": 0.0}}])
+def test_a_dense_model_at_zero_is_not_informative_whether_chance_is_known_or_not(notes):
+    (table,) = tables(curve("a", {0.5: [0.0]}, dense=(0.0,), info=BLEU, notes=notes))
+    found = answers([table])
+    assert [(entry.informative, entry.rank) for entry in found] == [(False, None)]
+    drawn = " ".join(text.block(summary.blocks(found)[0]).split())
+    assert "is 0, or missing; left out of ranks: toy-news (subset)." in drawn
+    assert "–: no dense metric above 0 to compare to" in drawn
+    assert "not informative: dense reaches BLEU 0.0000, not above 0: no share of it can be told" in " ".join(
+        text.render([table]).split()
+    )
+
+
+def test_no_dash_is_explained_where_there_is_none():
+    found = answers(tables([*curve("a", {0.5: [0.7]}), *curve("b", {0.5: [0.8]})[1:]]))
+    assert not any(said.startswith("–") for said in summary.blocks(found)[0].below)
 
 
 def test_without_a_dense_cell_there_is_a_line_and_no_answer():

@@ -55,7 +55,7 @@ def test_tasks_of_several_fields_are_compared():
 def test_a_task_whose_dense_model_is_at_chance_is_named_and_not_ranked():
     found = said([*cells("a"), *cells("b", dense=0.27)])
     assert found[-1] == (
-        "Not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: b."
+        "Not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: b."
     )
     assert not any(sentence.startswith("b:") for sentence in found)
 
