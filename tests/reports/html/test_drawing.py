@@ -182,3 +182,16 @@ def test_what_keeps_the_lower_share_alone_has_a_hollow_marker_and_none():
     strips = {strip.label: strip for strip in safety(panel, {}, {}).strips}
     there = {name: tuple(at is not None for at in (s.strict, s.lenient, s.nowhere)) for name, s in strips.items()}
     assert there == {"always": (True, True, False), "never": (False, False, True), "nearly": (False, True, True)}
+
+
+@pytest.mark.parametrize("dense", [0.9, 0.5, 0.26, 0.2501, 0.1])
+@pytest.mark.parametrize("pruned", [0.95, 0.25, 0.02])
+def test_the_names_of_dense_and_chance_stand_apart(dense, pruned):
+    floor = {"notes": {"floor": {"accuracy": 0.25}}}
+    cells = [make_record(metrics={"accuracy": dense}, **floor), make_record("a", 0.5, metrics={"accuracy": pruned})]
+    _, drawing = drawn(cells)
+    levels = drawing.levels
+    assert levels[0].name == "dense"
+    named = [level.named for level in levels]
+    assert all(TOP <= at <= HEIGHT for at in named)
+    assert len(named) == 1 or abs(named[0] - named[1]) >= 12
