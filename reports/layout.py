@@ -140,14 +140,18 @@ def layout(table: Table) -> Layout:
 
 
 def split(shown: Layout, fits: Callable[[Sequence[Column]], bool]) -> Iterator[list[Column]]:
-    """One table of all columns where it fits, else the other metrics in tables of their own behind the first."""
+    """One table of all columns where it fits, else the other metrics in tables of their own behind the first, and of
+    the costs what the first has no room for; marks stay in the first."""
     everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
     if fits(everything):
         yield everything
         return
-    yield [*shown.names, *shown.sparsity, *shown.lead, *shown.cost]
+    first, marks = [*shown.names, *shown.sparsity, *shown.lead], [column for column in shown.cost if not column.title]
+    costs = [column for column in shown.cost if column.title]
+    room = next((n for n in range(len(costs), 0, -1) if fits([*first, *costs[:n], *marks])), 0)
+    yield [*first, *costs[:room], *marks]
     pending: list[Column] = []
-    for column in shown.others:
+    for column in [*costs[room:], *shown.others]:
         if pending and not fits([*shown.names, *pending, column]):
             yield [*shown.names, *pending]
             pending = []
