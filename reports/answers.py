@@ -13,6 +13,8 @@ from reports.table import MetricInfo, Row, Table, uninformative
 SHARES = (0.99, 0.95)
 """Of the dense metric, that is to be kept."""
 UNSPECIFIED = "unspecified"
+Place = tuple[str, str, str]
+"""Task, data and setting."""
 _RANKING = re.compile(r"(nDCG|RR|AP|MAP|MRR|R|Recall|P|Success|Hits|RBP)(\(.*\))?(@\d+)?", re.IGNORECASE)
 _TEXT = re.compile(r"(BLEU|chrF|ROUGE|METEOR|perplexity)", re.IGNORECASE)
 
@@ -25,6 +27,8 @@ class Answer:
     task: str
     data: str
     """Name, kind and digest of the data, and the version of the task."""
+    stands_on: tuple[str, str, str]
+    """The data's kind and digest, and the version of the task: what sets answers of one task apart, coarsest first."""
     setting: str
     """What sets model, options or training apart where a task has several."""
     metric: str
@@ -37,12 +41,12 @@ class Answer:
     """Mean retention from the dense model up to the highest sparsity that any pruner of the task was measured at."""
     area_interval: tuple[float, float] | None
     rank: float | None = None
-    """Among the pruners of the task by area, 1 is best; ties share their mean."""
+    """Among the pruners of the task by area, 1 is best; ties share their mean. None where there is no other to rank."""
     curve: Curve | None = field(default=None, repr=False, compare=False)
     """What all this was read from; None where nothing can be compared to dense."""
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def place(self) -> Place:
         """What answers are compared within."""
         return self.task, self.data, self.setting
 
@@ -53,14 +57,26 @@ def answers(tables: Sequence[Table]) -> list[Answer]:
     return sorted(found, key=lambda a: (a.family == UNSPECIFIED, a.family, a.place, a.rank or math.inf, a.pruner))
 
 
+def by_task(found: Sequence[Answer], values: Sequence[float]) -> float:
+    """The mean over tasks of the mean over each task's settings."""
+    tasks: dict[str, list[float]] = {}
+    for answer, value in zip(found, values, strict=True):
+        tasks.setdefault(answer.task, []).append(value)
+    return math.fsum(math.fsum(of) / len(of) for of in tasks.values()) / len(tasks)
+
+
 def mean_ranks(found: Sequence[Answer]) -> dict[str, float]:
     """Of the pruners that are ranked wherever any is: other means would be over other tasks."""
-    ranks: dict[str, dict[tuple[str, str, str], float]] = {}
+    ranked: dict[str, list[Answer]] = {}
     for answer in found:
         if answer.rank is not None:
-            ranks.setdefault(answer.pruner, {})[answer.place] = answer.rank
-    places = {place for of in ranks.values() for place in of}
-    return {pruner: math.fsum(of.values()) / len(of) for pruner, of in ranks.items() if of.keys() == places}
+            ranked.setdefault(answer.pruner, []).append(answer)
+    places = {answer.place for of in ranked.values() for answer in of}
+    return {
+        pruner: by_task(of, [answer.rank or 0.0 for answer in of])
+        for pruner, of in ranked.items()
+        if {answer.place for answer in of} == places
+    }
 
 
 def family(table: Table) -> str:
@@ -91,6 +107,7 @@ def _of(table: Table, setting: str) -> list[Answer]:
         family(table),
         table.task,
         _data(table),
+        (str(table.data.get("kind", "")), str(table.data.get("digest", ""))[:8], f"version {table.version}"),
         setting,
         lead.name,
         "",
@@ -126,7 +143,7 @@ def _ranked(found: Sequence[Answer]) -> list[Answer]:
     areas = [answer.area for answer in found if answer.area is not None and answer.informative]
 
     def rank(answer: Answer) -> float | None:
-        if answer.area is None or not answer.informative:
+        if answer.area is None or not answer.informative or len(areas) < 2:
             return None
         return 1 + sum(other > answer.area for other in areas) + (areas.count(answer.area) - 1) / 2
 

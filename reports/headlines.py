@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports.answers import SHARES, Answer, mean_ranks
 from reports.retention import Kept
-from reports.summary import UNINFORMATIVE, task_label
+from reports.summary import UNINFORMATIVE, task_labels
 from reports.table import LEVEL, Table
 
 MOST_TASKS = 12
@@ -21,23 +21,25 @@ def headlines(tables: Sequence[Table], found: Sequence[Answer]) -> list[str]:
     """Ranks over tasks, families, each task's furthest pruner, and how many differences to dense are significant."""
     told = [answer for answer in found if answer.informative and answer.kept]
     places = list(dict.fromkeys(answer.place for answer in told))
-    sentences = [*_ranks(found, len(places)), *_families(told)]
+    labels = task_labels(found)
+    sentences = [*_ranks(found), *_families(told)]
     for place in places[:MOST_TASKS]:
-        sentences.append(_furthest([answer for answer in told if answer.place == place]))
+        sentences.append(_furthest(labels[place], [answer for answer in told if answer.place == place]))
     if len(places) > MOST_TASKS:
         sentences.append(f"And {len(places) - MOST_TASKS} more tasks, in the tables.")
-    mute = sorted({task_label(answer) for answer in found if not answer.informative})
+    mute = sorted({labels[answer.place] for answer in found if not answer.informative})
     if mute:
         sentences.append(f"{UNINFORMATIVE[0].upper()}{UNINFORMATIVE[1:]}{_listed(mute)}.")
     return [*sentences, *_differences(tables)]
 
 
-def _ranks(found: Sequence[Answer], places: int) -> list[str]:
+def _ranks(found: Sequence[Answer]) -> list[str]:
+    ranked = [answer for answer in found if answer.rank is not None]
     ranks = sorted(mean_ranks(found).items(), key=lambda entry: (entry[1], entry[0]))
-    if places < 2 or len(ranks) < 2:
+    if len({answer.place for answer in ranked}) < 2 or len(ranks) < 2:
         return []
     said = _listed([f"{pruner} {rank:.2f}" for pruner, rank in ranks])
-    return [f"Mean rank over {places} tasks, by how much of the dense metric is kept along the grid: {said}."]
+    return [f"Mean rank over {_tasks(ranked)}, by how much of the dense metric is kept along the grid: {said}."]
 
 
 def _families(told: Sequence[Answer]) -> list[str]:
@@ -56,13 +58,18 @@ def _families(told: Sequence[Answer]) -> list[str]:
         if least:
             top = max(least.values())
             names = _listed([name for name, value in least.items() if value == top]) if top else "none"
-            parts.append(f"{family} ({_count(len(places), 'task')}) {names}{f' to sparsity {top:.3f}' if top else ''}")
+            parts.append(f"{family} ({_tasks(inside)}) {names}{f' to sparsity {top:.3f}' if top else ''}")
     return [f"By field, what keeps {KEPT} of dense the furthest on all of its tasks: {'; '.join(parts)}."]
 
 
-def _furthest(answers: Sequence[Answer]) -> str:
+def _tasks(answers: Sequence[Answer]) -> str:
+    tasks, places = len({answer.task for answer in answers}), len({answer.place for answer in answers})
+    return _count(tasks, "task") + (f" in {places} settings" if places > tasks else "")
+
+
+def _furthest(name: str, answers: Sequence[Answer]) -> str:
     kept = {answer.pruner: answer.kept[SHARE] for answer in answers}
-    name, metric = task_label(answers[0]), answers[0].metric
+    metric = answers[0].metric
     best = max(kept.values(), key=lambda k: k.sparsity)
     if best.bound == "none":
         return f"{name}: nothing keeps {KEPT} of the dense {metric}, not even at the lowest sparsity measured."

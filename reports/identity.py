@@ -29,7 +29,7 @@ def setting(record: Record) -> Facts:
     train = next((step for step in record.path if step.get("step") == "Train"), {})
     evaluate = next((step for step in record.path if step.get("step") == "Evaluate"), {})
     told = ("dtype", "processes", "semantics")
-    precision = {name: record.provenance[name] for name in told if name in record.provenance}
+    precision = {"processes": 1} | {name: record.provenance[name] for name in told if name in record.provenance}
     return (
         ("model", record.model),
         ("preset", record.preset),

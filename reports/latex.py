@@ -23,7 +23,8 @@ _SIGNED = re.compile(r"^-(?=\d)")
 def render(tables: Sequence[Table], others: Sequence[Block] = ()) -> str:
     """All tables, each a ``table`` environment with its facts in the caption and its notes below, then the others.
 
-    Other metrics than the leading one stand in environments of their own where a line of ``article`` has no room.
+    Other metrics than the leading one, and costs, stand in environments of their own where a line of ``article`` has no
+    room.
     """
     return _written([*(block for table in tables for block in _blocks(table)), *(p for o in others for p in _parts(o))])
 
@@ -56,7 +57,7 @@ def _blocks(table: Table) -> Iterator[Block]:
     notes = tuple(footer(table, "bold", commands=False))
     yield Block(heading(table), tuple(first), above=said, below=notes, breaks=shown.breaks)
     for columns in further:
-        yield Block(f"{heading(table)}: further metrics", tuple(columns), breaks=shown.breaks)
+        yield Block(f"{heading(table)}: further columns", tuple(columns), breaks=shown.breaks)
 
 
 def _width(columns: Sequence[Column]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reports import figures
 from reports.estimates import Estimate
-from reports.table import Baseline, MetricInfo, Row, Table, uninformative
+from reports.table import Baseline, MetricInfo, Row, Table, nothing, uninformative
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def heading(table: Table) -> str:
 
 
 def _warning(row: Row, lead: MetricInfo) -> str:
-    side = "below" if lead.higher_is_better is False else "above"
-    reached, floor = figures.metric(row.metrics[lead.name], lead), figures.number(row.floor[lead.name], lead)
     percent = " %" if lead.percent else ""
-    return (
-        f"not informative: {row.label} reaches {lead.name} {reached}{percent}, "
-        f"not clearly {side} chance ({floor}{percent})"
-    )
+    said = f"not informative: {row.label} reaches {lead.name} {figures.metric(row.metrics[lead.name], lead)}{percent}"
+    if nothing(row, lead):
+        seeds = " in one seed at least" if len(row.seeds) > 1 else ""
+        return f"{said}, not above 0{seeds}: no share of it can be told"
+    side = "below" if lead.higher_is_better is False else "above"
+    return f"{said}, not clearly {side} chance ({figures.number(row.floor[lead.name], lead)}{percent})"
 
 
 def data_kind(name: str, kind: str) -> str:
@@ -140,14 +140,18 @@ def layout(table: Table) -> Layout:
 
 
 def split(shown: Layout, fits: Callable[[Sequence[Column]], bool]) -> Iterator[list[Column]]:
-    """One table of all columns where it fits, else the other metrics in tables of their own behind the first."""
+    """One table of all columns where it fits, else the other metrics in tables of their own behind the first, and of
+    the costs what the first has no room for; marks stay in the first."""
     everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
     if fits(everything):
         yield everything
         return
-    yield [*shown.names, *shown.sparsity, *shown.lead, *shown.cost]
+    first, marks = [*shown.names, *shown.sparsity, *shown.lead], [column for column in shown.cost if not column.title]
+    costs = [column for column in shown.cost if column.title]
+    room = next((n for n in range(len(costs), 0, -1) if fits([*first, *costs[:n], *marks])), 0)
+    yield [*first, *costs[:room], *marks]
     pending: list[Column] = []
-    for column in shown.others:
+    for column in [*costs[room:], *shown.others]:
         if pending and not fits([*shown.names, *pending, column]):
             yield [*shown.names, *pending]
             pending = []

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reports.answers import SHARES, Answer, mean_ranks
+from reports.answers import SHARES, Answer, Place, by_task, mean_ranks
 from reports.escape import csv_field
 from reports.figures import NOTHING
-from reports.layout import Block, Column
+from reports.layout import Block, Column, data_kind
 from reports.retention import Kept
 
 DEFINITIONS = (
@@ -20,15 +20,23 @@ DEFINITIONS = (
     "dense metric, linear between measured ones. ≥, ≤: kept on the whole grid. none: not kept at the lowest measured "
     "sparsity. ✗: all cells at the next sparsity failed.",
     "area: mean retention (metric / dense metric, its inverse where lower is better) from the dense model to the "
-    "highest sparsity measured on the task; failed sparsities count as 0. rank: by area, of the task's pruners.",
+    "highest sparsity measured on the task; failed sparsities count as 0. rank: by area, of the task's pruners where "
+    "there are several.",
     "(a to b): 95 % of the samples of seeds, drawn with replacement. Of few seeds that is too narrow: it says how far "
     "these seeds differ, not how far others would.",
 )
 OVERVIEW = (
-    "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area: mean over the tasks. "
-    "mean rank: of pruners ranked on every task that ranks any. n/m: measured on n of the family's m tasks only."
+    "safe at 99 %: the lowest, over the family's tasks, of the sparsities that keep 99 %. area, mean rank: means over "
+    "the tasks, of each the mean over its settings and data. mean rank: of pruners ranked wherever any is. n/m: "
+    "measured in n of the m settings of the family's tasks only."
 )
-UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: "
+KINDS = ("sample", "subset", "changed")
+"""Of data that are not the official release as it is."""
+UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: "
+BLANK = (
+    f"{NOTHING}: no dense metric above 0 to compare to; of area, not measured up to the task's highest sparsity; of "
+    "rank, no area, no other pruner to rank, or not informative."
+)
 
 
 def blocks(found: Sequence[Answer]) -> list[Block]:
@@ -83,9 +91,10 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | 
 
 
 def _by_task(found: Sequence[Answer]) -> Block:
+    labels = task_labels(found)
     columns = [
         Column("family", tuple(answer.family for answer in found), left=True),
-        Column("task", tuple(task_label(answer) for answer in found), left=True),
+        Column("task", tuple(labels[answer.place] for answer in found), left=True),
         Column("pruner", tuple(answer.pruner for answer in found), left=True),
     ]
     for share in SHARES:
@@ -101,11 +110,17 @@ def _by_task(found: Sequence[Answer]) -> Block:
     firsts = {a.place: min(b.rank for b in found if b.place == a.place and b.rank) for a in found if a.rank}
     best = frozenset(i for i, a in enumerate(found) if a.rank and a.rank == firsts[a.place])
     columns.append(Column("rank", tuple(map(_rank, ranks)), best=best, values=ranks))
-    mute = sorted({task_label(answer) for answer in found if not answer.informative})
+    mute = sorted({labels[answer.place] for answer in found if not answer.informative})
+    kinds = dict.fromkeys(answer.stands_on[0] for answer in found)
     return Block(
         "Which pruner is safe where",
         tuple(columns),
-        below=(*DEFINITIONS, *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else [])),
+        below=(
+            *(f"{kind}: {data_kind('', kind)}." for kind in KINDS if kind in kinds),
+            *DEFINITIONS,
+            *([BLANK] if any(NOTHING in column.cells for column in columns) else []),
+            *([UNINFORMATIVE + ", ".join(mute) + "."] if mute else []),
+        ),
         breaks=tuple(i for i in range(1, len(found)) if found[i].place != found[i - 1].place),
     )
 
@@ -117,25 +132,52 @@ def _by_family(found: Sequence[Answer]) -> Block:
     columns = [Column("pruner", tuple(pruners), left=True)]
     for family in dict.fromkeys(answer.family for answer in told):
         inside = [answer for answer in told if answer.family == family]
-        tasks = len({answer.place for answer in inside})
+        places = len({answer.place for answer in inside})
         by_pruner = [[answer for answer in inside if answer.pruner == pruner] for pruner in pruners]
         least = tuple(least.sparsity if (least := _least(of)) else None for of in by_pruner)
-        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, tasks) for of in by_pruner), values=least))
+        columns.append(Column(f"{family}: safe at 99 %", tuple(_safe(of, places) for of in by_pruner), values=least))
         areas = tuple(map(_mean_area, by_pruner))
-        shown = tuple(_area(area, of, tasks) for area, of in zip(areas, by_pruner, strict=True))
+        shown = tuple(_area(area, of, places) for area, of in zip(areas, by_pruner, strict=True))
         columns.append(Column(f"{family}: area", shown, values=areas))
     means = tuple(f"{ranks[name]:.2f}" if name in ranks else NOTHING for name in pruners)
-    best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == min(ranks.values()))
+    first = min(ranks.values()) if len(ranks) > 1 else None
+    best = frozenset(i for i, name in enumerate(pruners) if name in ranks and ranks[name] == first)
     columns.append(Column("mean rank", means, best=best, values=tuple(map(ranks.get, pruners))))
-    return Block("Families side by side", tuple(columns), below=(OVERVIEW,))
+    return Block("Families side by side", tuple(columns), below=(OVERVIEW, *_synthetic(told)))
 
 
 def _rank(rank: float | None) -> str:
     return NOTHING if rank is None else f"{rank:g}"
 
 
-def task_label(answer: Answer) -> str:
-    return f"{answer.task} [{answer.setting}]" if answer.setting else answer.task
+def task_labels(found: Sequence[Answer]) -> dict[Place, str]:
+    """By place the task, its setting, and its data: always where it is not the official release as it is, else where
+    the task stands on other data as well."""
+    data: dict[str, set[tuple[str, ...]]] = {}
+    for answer in found:
+        data.setdefault(answer.task, set()).add(answer.stands_on)
+    depths = {
+        task: next(depth for depth in range(4) if len({one[:depth] for one in of}) == len(of))
+        for task, of in data.items()
+    }
+    return {answer.place: _label(answer, depths[answer.task]) for answer in found}
+
+
+def _label(answer: Answer, depth: int) -> str:
+    kind, *more = answer.stands_on[: max(depth, 1)]
+    aside = [kind] * (kind in KINDS) + ["whole release"] * (kind == "whole" and depth > 0) + more
+    setting = f" [{answer.setting}]" if answer.setting else ""
+    return f"{answer.task}{setting}" + (f" ({', '.join(aside)})" if aside else "")
+
+
+def _synthetic(told: Sequence[Answer]) -> list[str]:
+    places = {answer.place: answer.stands_on[0] == "sample" for answer in told}
+    samples = sum(places.values())
+    if not samples:
+        return []
+    labels = task_labels(told)
+    which = "all" if samples == len(places) else ", ".join(labels[place] for place, sample in places.items() if sample)
+    return [f"on embedded synthetic samples, not on real data: {which}."]
 
 
 def _sparsity(kept: Kept | None) -> str:
@@ -165,22 +207,22 @@ def _least(answers: Sequence[Answer]) -> Kept | None:
     return min(kept, key=lambda kept: (kept.sparsity, kept.bound == "at least"), default=None)
 
 
-def _safe(answers: Sequence[Answer], tasks: int) -> str:
+def _safe(answers: Sequence[Answer], places: int) -> str:
     least = _least(answers)
     if least is None:
         return NOTHING
     said = "none" if least.bound == "none" else f"{'≥ ' if least.bound == 'at least' else ''}{least.sparsity:.3f}"
-    return said + _share(answers, tasks)
+    return said + _share(answers, places)
 
 
 def _mean_area(answers: Sequence[Answer]) -> float | None:
-    areas = [answer.area for answer in answers if answer.area is not None]
-    return math.fsum(areas) / len(areas) if areas else None
+    told = [answer for answer in answers if answer.area is not None]
+    return by_task(told, [answer.area or 0.0 for answer in told]) if told else None
 
 
-def _area(mean: float | None, answers: Sequence[Answer], tasks: int) -> str:
-    return NOTHING if mean is None else f"{mean:.3f}{_share(answers, tasks)}"
+def _area(mean: float | None, answers: Sequence[Answer], places: int) -> str:
+    return NOTHING if mean is None else f"{mean:.3f}{_share(answers, places)}"
 
 
-def _share(answers: Sequence[Answer], tasks: int) -> str:
-    return "" if len(answers) == tasks else f" {len(answers)}/{tasks}"
+def _share(answers: Sequence[Answer], places: int) -> str:
+    return "" if len(answers) == places else f" {len(answers)}/{places}"

@@ -137,13 +137,23 @@ class Table:
 
 
 def uninformative(table: Table) -> list[Row]:
-    """Dense rows that do not clearly beat chance on the leading metric.
+    """Dense rows that do not clearly beat chance on the leading metric, or reach nothing of it in some seed.
 
     Clearly: beyond ``min(5 f, f + (1 - f) / 10)`` for a floor f of a metric where higher is better, below ``0.9 f``
     otherwise; the worse end of the confidence interval counts, the mean where there is one seed.
     """
     lead = table.metrics[0] if table.metrics else MetricInfo("")
-    return [row for row in table.rows if row.dense and lead.name in row.floor and not _beats(row, lead)]
+    return [
+        row
+        for row in table.rows
+        if row.dense and (nothing(row, lead) or (lead.name in row.floor and not _beats(row, lead)))
+    ]
+
+
+def nothing(row: Row, lead: MetricInfo) -> bool:
+    """Whether the metric is not above 0 in some seed: no share of it can be told."""
+    found = [record.metrics[lead.name] for record in row.cells if lead.name in record.metrics]
+    return bool(found) and min(found) <= 0
 
 
 def _beats(row: Row, lead: MetricInfo) -> bool:

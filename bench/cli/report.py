@@ -54,8 +54,11 @@ def report(
         typer.Option(help="Also draw figures into this folder; with --summary those over tasks.", metavar="DIR"),
     ] = None,
     figure_format: Annotated[
-        str, typer.Option(help="Of the figures: png, svg or pdf, separated by commas.", metavar="png,svg,pdf")
-    ] = "png,svg,pdf",
+        str | None,
+        typer.Option(
+            help="Of the figures: png, svg or pdf, separated by commas. Default: all.", metavar=",".join(FIGURE_FORMATS)
+        ),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(help="Of the figures: these metrics, separated by commas, or 'all'. Default: the leading one."),
@@ -70,7 +73,12 @@ def report(
     from bench.cli.reading import reading
 
     check_format(format, to_stdout=output is None)
-    kinds = figure_formats(figure_format)
+    for flag, given in (("--figure-format", figure_format), ("--metric", metric)):
+        if given is not None and figures is None:
+            raise UsageError("says how figures are drawn, and none are", where=flag, mend="Give --figures DIR as well.")
+    if metric is not None and summary:
+        raise UsageError("figures over tasks are of each leading metric", where="--metric", mend="Leave out --summary.")
+    kinds = figure_formats(",".join(FIGURE_FORMATS) if figure_format is None else figure_format)
     with uncollected(), reading(folder) as store:
         records = [*store.records(layers=format != "csv" or summary or figures is not None)]
         if not records and store.left_out:

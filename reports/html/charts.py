@@ -16,6 +16,8 @@ from reports.table import MetricInfo
 
 WIDTH, HEIGHT = 460.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 66.0, 12.0, 12.0, 46.0
+ABOVE, BELOW, NAME = 4.0, 13.0, 12.0
+"""From a level to the baseline of its name, and what a line of text takes."""
 FAILED_STEP = 11.0
 """Between the rows of crosses at the bottom."""
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
@@ -67,6 +69,8 @@ class Level:
     name: str
     y: float
     band: tuple[float, float] | None
+    named: float
+    """Baseline of its name."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def chart(found: Chart, numbers: Numbers, rows: Rows, dash: Mapping[str, str]) -
         x,
         y,
         tuple(drawn),
-        tuple(_levels(found, y)),
+        _apart([*_levels(found, y)]),
         _steps([(x.place(p.x), y.place(p.mean)) for p in found.front if p.x is not None and p.mean is not None]),
         dense_last=found.kind != SPARSITY,
     )
@@ -288,7 +292,7 @@ def _levels(found: Chart, y: Axis) -> Iterator[Level]:
     if found.dense is not None and found.dense.mean is not None:
         yield _level(found.dense, y)
     if found.chance is not None and _inside(y.place(found.chance)):
-        yield Level("chance", _at(y.place(found.chance)), None)
+        yield _placed("chance", y.place(found.chance), None)
 
 
 def _level(dense: Point, y: Axis) -> Level:
@@ -296,7 +300,25 @@ def _level(dense: Point, y: Axis) -> Level:
         return _at(min(max(y.place(value), TOP), HEIGHT - BOTTOM))
 
     band = None if dense.low is None or dense.high is None else (clamped(dense.high), clamped(dense.low))
-    return Level("dense", _at(y.place(dense.mean or 0.0)), band)
+    return _placed("dense", y.place(dense.mean or 0.0), band)
+
+
+def _placed(name: str, y: float, band: tuple[float, float] | None) -> Level:
+    """Its name above the line, or below it where there is no room."""
+    return Level(name, _at(y), band, _at(y - ABOVE if y > TOP + NAME else y + BELOW))
+
+
+def _apart(levels: Sequence[Level]) -> tuple[Level, ...]:
+    """Two names that would overlap: one above the upper line, one below the lower one, or stacked at an edge."""
+    if len(levels) < 2 or abs(levels[0].named - levels[1].named) >= NAME:
+        return tuple(levels)
+    upper, lower = sorted(levels, key=lambda level: level.y)
+    below = _at(max(lower.y + BELOW, upper.named + NAME))
+    if below > HEIGHT - BOTTOM:
+        below = lower.named
+        upper = replace(upper, named=_at(min(upper.named, below - NAME)))
+    moved = {upper.name: upper, lower.name: replace(lower, named=below)}
+    return tuple(moved[level.name] for level in levels)
 
 
 def _inside(y: float) -> bool:

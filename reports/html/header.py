@@ -33,7 +33,8 @@ class Ran:
     counts: str
     digest: str
     seeds: str
-    done: int
+    cells: int
+    """All of its records, failed ones and repeated ones included."""
     failed: int
 
 
@@ -77,7 +78,7 @@ def _ran(table: Table) -> Ran:
         clipped(counts, LABEL),
         clipped(str(data.get("digest", ""))[:12], LABEL),
         figures.ranges(table.seeds),
-        sum(len(row.cells) for row in table.rows),
+        sum(len(row.cells) + len(row.failures) for row in table.rows) + table.repeated,
         sum(len(row.failures) for row in table.rows),
     )
 

@@ -13,6 +13,8 @@ from reports.overview import Panel, Safe
 from reports.retention import Kept
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 380.0, 118.0, 16.0, 8.0, 18.0, 40.0
+GAP, WORD = 4.0, 34.0
+"""Between a marker and a word, and what the word takes."""
 LABEL, SHOWN = 300, 17
 """Characters of a pruner's name, and of as much of it as has room."""
 
@@ -26,12 +28,13 @@ class Strip:
     number: int | None
     y: float
     strict: float | None
-    """Place of the higher share; None where nothing can be compared to dense."""
+    """Place of the higher share; None where it is kept nowhere or nothing can be compared to dense."""
     lenient: float | None
+    """Of the lower one."""
     bar: tuple[float, float] | None
     """The higher share's interval."""
-    nowhere: bool
-    """Whether not even the lower share is kept anywhere."""
+    nowhere: float | None
+    """Place of the word where the higher share is kept nowhere."""
     said: str
 
 
@@ -53,7 +56,9 @@ def safety(panel: Panel, pruners: Mapping[str, int], tasks: Mapping[str, int]) -
     x = axes.sparsity_axis([0.0, *ends, *([] if ends else [0.5])], LEFT, WIDTH - RIGHT)
     strips = [_strip(one, panel, x, TOP + STEP * (line + 0.5), pruners) for line, one in enumerate(panel.safe)]
     sample = "embedded sample" if panel.sample else ""
-    mute = "" if panel.informative else "not informative: the dense model does not clearly beat chance"
+    mute = (
+        "" if panel.informative else "not informative: the dense model does not clearly beat chance, is 0, or missing"
+    )
     name = f"{panel.task} [{panel.setting}]" if panel.setting else panel.task
     return Safety(
         clipped(f"{name} · {panel.metric}", LABEL),
@@ -68,7 +73,11 @@ def safety(panel: Panel, pruners: Mapping[str, int], tasks: Mapping[str, int]) -
 def _strip(one: Safe, panel: Panel, x: Axis, y: float, pruners: Mapping[str, int]) -> Strip:
     label = clipped(one.answer.pruner, LABEL)
     strict, lenient = one.strict, one.lenient
-    interval = strict.sparsity_interval if strict is not None else None
+    nowhere = strict is not None and strict.bound == "none"
+    reached = None if strict is None or nowhere else strict
+    hollow = None if lenient is None or lenient.bound == "none" else round(x.place(lenient.sparsity), 1)
+    interval = reached.sparsity_interval if reached is not None else None
+    first = round(x.place(0.0) + GAP, 1)
     parts = [
         f"{share:.0%} of the dense {panel.metric} {_kept(found)}"
         for share, found in zip(SHARES, (strict, lenient), strict=True)
@@ -79,10 +88,10 @@ def _strip(one: Safe, panel: Panel, x: Axis, y: float, pruners: Mapping[str, int
         label if len(label) <= SHOWN else f"{label[: SHOWN - 1]}…",
         pruners.get(one.pruner),
         round(y, 1),
-        None if strict is None else round(x.place(strict.sparsity), 1),
-        None if lenient is None else round(x.place(lenient.sparsity), 1),
+        None if reached is None else round(x.place(reached.sparsity), 1),
+        hollow,
         None if interval is None else (round(x.place(interval[0]), 1), round(x.place(interval[1]), 1)),
-        lenient is not None and lenient.bound == "none",
+        None if not nowhere else first if hollow is None or hollow > first + WORD else round(hollow + 2 * GAP, 1),
         f"{label} on {panel.task}: " + ("; ".join(parts) or "nothing to compare to"),
     )
 

@@ -38,6 +38,10 @@ LABELS = 80.0
 """Points that pruners' names may take."""
 PANEL = 1.0
 """Inches."""
+CROWDED = 0.18
+"""Share of the axis at whose beginning a marker leaves no room for a word."""
+BOLD = 0.86
+"""A plain word's width as a share of the bold one's."""
 MOST = 2.12
 """Retention beyond which panels are cut."""
 
@@ -55,7 +59,7 @@ def safe_sparsities(panels: Sequence[Panel], looks: Mapping[str, Look]) -> Figur
     y = 0.0
     for panel in panels:
         axes.annotate(
-            shortened(_heading(panel), WIDTH * 72 - 12, SMALL + 0.5),
+            shortened(_heading(panel), BOLD * (WIDTH * 72 - 12), SMALL + 0.5),
             (0, y),
             (-max(map(width, names.values())) - 2, 0),
             xycoords=axes.get_yaxis_transform(),
@@ -148,15 +152,18 @@ def _row(axes: Any, y: float, one: Safe, look: Look) -> None:
     if strict is None or lenient is None:
         axes.annotate("no comparison to dense", (0, y), (4, 0), textcoords="offset points", va="center", color=FAINT)
         return
+    if strict.bound == "none":
+        _nowhere(axes, y, None if lenient.bound == "none" else lenient)
     if lenient.bound == "none":
-        axes.annotate("none", (0, y), (3, 0), textcoords="offset points", va="center", color=FAINT)
         return
     opacity = 1.0 if one.answer.informative else 0.35
-    axes.plot([strict.sparsity, lenient.sparsity], [y, y], color=look.color, linewidth=THIN, alpha=opacity, zorder=3)
-    if strict.sparsity_interval:
+    shown = [(lenient, True), *([(strict, False)] if strict.bound != "none" else [])]
+    axes.plot([kept.sparsity for kept, _ in shown], [y] * len(shown), color=look.color, linewidth=THIN, alpha=opacity,
+              zorder=3)  # fmt: skip
+    if strict.sparsity_interval and strict.bound != "none":
         axes.plot(strict.sparsity_interval, [y, y], color=look.color, linewidth=2.6, alpha=0.3 * opacity, zorder=2,
                   solid_capstyle="butt", gid="interval")  # fmt: skip
-    for kept, hollow in ((lenient, True), (strict, False)):
+    for kept, hollow in shown:
         axes.plot(
             [kept.sparsity],
             [y],
@@ -173,6 +180,14 @@ def _row(axes: Any, y: float, one: Safe, look: Look) -> None:
                       annotation_clip=False)  # fmt: skip
 
 
+def _nowhere(axes: Any, y: float, hollow: Kept | None) -> None:
+    """``none`` at the beginning of the row, or behind the hollow marker where that stands there."""
+    at, points = 0.0, 3
+    if hollow is not None and (axes.transScale + axes.transLimits).transform((hollow.sparsity, y))[0] < CROWDED:
+        at, points = hollow.sparsity, 14 if _bound(hollow, hollow) else 5
+    axes.annotate("none", (at, y), (points, 0), textcoords="offset points", va="center", color=FAINT)
+
+
 def _bound(strict: Kept, lenient: Kept) -> str:
     """What the markers cannot say: an arrow where it is kept on the whole grid, a cross where the next cells failed."""
     return {"at least": "→", "failed": "✗"}.get(lenient.bound, "") or {"failed": "✗"}.get(strict.bound, "")
@@ -185,10 +200,10 @@ def _explained(panels: Sequence[Panel]) -> list[Any]:
         handle(grey, f"{SHARES[0] * 100:g} %", line=False),
         handle(grey, f"{SHARES[1] * 100:g} %", hollow=True, line=False),
     ]
-    if any(one.strict and one.strict.sparsity_interval for one in found):
+    if any(one.strict and one.strict.sparsity_interval and one.strict.bound != "none" for one in found):
         entries.append(Line2D([], [], color=FAINT, linewidth=2.6, alpha=0.4, label="95 % of samples of seeds"))
     said = {_bound(one.strict, one.lenient) for one in found if one.strict and one.lenient}
-    said |= {"none" for one in found if one.lenient and one.lenient.bound == "none"}
+    said |= {"none" for one in found if one.strict and one.strict.bound == "none"}
     for sign, text in (
         ("→", "→ on all of the grid"),
         ("✗", "✗ the next failed"),

@@ -111,14 +111,63 @@ def test_the_mean_rank_is_over_all_tasks_that_rank_or_not_at_all():
     assert mean_ranks(answers(tables([*first, *second]))) == {"a": 1.5}
 
 
+def test_a_pruner_that_ran_alone_somewhere_is_not_ranked_there():
+    def cells(setting, **areas):
+        lines = [curve(pruner, {0.5: [at]}, model=setting) for pruner, at in areas.items()]
+        return [*lines[0], *(record for line in lines[1:] for record in line[1:])]
+
+    found = answers(tables([*cells("deep", loser=0.6, winner=0.7), *cells("flat", loser=0.7)]))
+    assert {(entry.setting, entry.pruner): entry.rank for entry in found} == {
+        ("deep", "winner"): 1, ("deep", "loser"): 2, ("flat", "loser"): None
+    }  # fmt: skip
+    assert mean_ranks(found) == {"winner": 1, "loser": 2}
+    by_task, by_family = summary.blocks(found)
+    assert by_task.columns[-1].best == {0}
+    assert by_family.columns[0].cells == ("winner", "loser") and by_family.columns[-1].best == {0}
+
+
+def test_settings_of_one_task_count_as_one_task():
+    def cells(a, b, **more):
+        return [*curve("a", {0.5: [a]}, **more), *curve("b", {0.5: [b]}, **more)[1:]]
+
+    settings = [record for model in ("x", "y", "z") for record in cells(0.8, 0.4, task="many", model=model)]
+    found = answers(tables([*settings, *cells(0.4, 0.8, task="one")]))
+    assert mean_ranks(found) == {"a": 1.5, "b": 1.5}
+    areas = summary.blocks(found)[1].columns[2]
+    # the retention 1 and 0.5 at 0.5: areas of 1 and 0.75
+    assert areas.title == "unspecified: area" and areas.values == pytest.approx((0.875, 0.875))
+
+
 def test_a_dense_model_at_chance_is_marked_and_left_out_of_ranks():
     floor = {"notes": {"floor": {"accuracy": 0.25}}}
     found = answers(tables([*curve("a", {0.5: [0.25]}, dense=(0.26,), **floor)]))
     assert [(entry.informative, entry.rank) for entry in found] == [(False, None)]
     drawn = " ".join(text.block(summary.blocks(found)[0]).split())
     assert (
-        "not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: toy" in drawn
+        "not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: toy"
+        in drawn
     )
+
+
+BLEU = ({"name": "BLEU", "higher_is_better": True, "percent": False},)
+
+
+@pytest.mark.parametrize("notes", [{}, {"floor": {"BLEU": 0.0}}])
+def test_a_dense_model_at_zero_is_not_informative_whether_chance_is_known_or_not(notes):
+    (table,) = tables(curve("a", {0.5: [0.0]}, dense=(0.0,), info=BLEU, notes=notes))
+    found = answers([table])
+    assert [(entry.informative, entry.rank) for entry in found] == [(False, None)]
+    drawn = " ".join(text.block(summary.blocks(found)[0]).split())
+    assert "is 0, or missing; left out of ranks: toy-news (subset)." in drawn
+    assert "–: no dense metric above 0 to compare to" in drawn
+    assert "not informative: dense reaches BLEU 0.0000, not above 0: no share of it can be told" in " ".join(
+        text.render([table]).split()
+    )
+
+
+def test_no_dash_is_explained_where_there_is_none():
+    found = answers(tables([*curve("a", {0.5: [0.7]}), *curve("b", {0.5: [0.8]})[1:]]))
+    assert not any(said.startswith("–") for said in summary.blocks(found)[0].below)
 
 
 def test_without_a_dense_cell_there_is_a_line_and_no_answer():
@@ -148,6 +197,31 @@ def test_settings_of_one_task_are_answered_apart():
         "deep": "at least",
         "flat": "none",
     }
+
+
+def on(kind, digest="ab" * 32):
+    return {"data": {"name": "toy", "kind": kind, "counts": {}, "digest": digest}}
+
+
+def test_a_row_says_which_data_it_stands_on():
+    sample, whole = curve("a", {0.5: [0.7]}, **on("sample")), curve("a", {0.5: [0.8]}, **on("whole", "cd" * 32))
+    for found, said in (
+        (answers(tables(whole)), {"toy-news"}),
+        (answers(tables(sample)), {"toy-news (sample)"}),
+        (answers(tables([*sample, *whole])), {"toy-news (sample)", "toy-news (whole release)"}),
+    ):
+        by_task, by_family = summary.blocks(found)
+        assert set(by_task.columns[1].cells) == said
+        explained = "sample: the embedded synthetic sample, not the real data."
+        assert (explained in by_task.below) == ("toy-news (sample)" in said)
+        assert any("synthetic" in below for below in by_family.below) == ("toy-news (sample)" in said)
+    assert by_family.below[-1] == "on embedded synthetic samples, not on real data: toy-news (sample)."
+
+
+def test_two_data_of_one_kind_are_told_apart_by_their_digest():
+    both = [*curve("a", {0.5: [0.7]}, **on("subset")), *curve("a", {0.5: [0.8]}, **on("subset", "cd" * 32))]
+    labels = summary.task_labels(answers(tables(both)))
+    assert sorted(labels.values()) == ["toy-news (subset, abababab)", "toy-news (subset, cdcdcdcd)"]
 
 
 def test_every_format_has_the_same_numbers():

@@ -11,7 +11,8 @@ KEPT = {"good": {0.5: 0.9, 0.9: 0.9}, "fair": {0.5: 0.9, 0.9: 0.6}, "poor": {0.5
 
 
 def cells(task: str, family: str = "NLP", dense: float = 0.9, names=("good", "fair", "poor"), **more):
-    notes = {"notes": {"family": family, "floor": {"accuracy": 0.25}}, "task": task, **more}
+    data = {"name": "toy", "kind": "whole", "counts": {}, "digest": "ab" * 32}
+    notes = {"notes": {"family": family, "floor": {"accuracy": 0.25}}, "task": task, "data": data, **more}
     return [
         make_record(metrics={"accuracy": dense, "loss": 0.3}, **notes),
         *(
@@ -54,7 +55,7 @@ def test_tasks_of_several_fields_are_compared():
 def test_a_task_whose_dense_model_is_at_chance_is_named_and_not_ranked():
     found = said([*cells("a"), *cells("b", dense=0.27)])
     assert found[-1] == (
-        "Not informative: the dense model does not clearly beat chance, or is missing; left out of ranks: b."
+        "Not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: b."
     )
     assert not any(sentence.startswith("b:") for sentence in found)
 

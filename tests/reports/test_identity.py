@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.identity import distinguishing, flat
+from reports.identity import distinguishing, flat, setting
+from tests.factories import make_record
 
 
 def labels(*settings: dict[str, object], most: int = 3) -> list[str]:
@@ -29,3 +30,9 @@ def test_of_many_differences_the_fewest_are_told() -> None:
 def test_what_follows_from_the_model_is_not_told() -> None:
     facts = [(("model", name), ("length", length)) for name, length in (("bert", "128"), ("conv-knrm", "200"))]
     assert distinguishing(facts, 3) == {facts[0]: "bert", facts[1]: "conv-knrm"}
+
+
+def test_a_cell_that_names_no_processes_had_one() -> None:
+    many = {"device": "cpu", "dtype": "float32", "processes": 2}
+    found = [setting(make_record()), setting(make_record(provenance=many))]
+    assert list(distinguishing(found).values()) == ["processes=1", "processes=2"]

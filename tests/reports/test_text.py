@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports import markdown, text
+from reports import escape, latex, markdown, text
+from reports.layout import layout
 from reports.rows import tables
 from tests.factories import make_failure, make_record
 
@@ -170,3 +171,22 @@ def test_what_can_be_pruned_is_told_by_model_where_models_differ():
     said = " ".join(text.render(tables(cells)).split())
     assert "Prunable: a, c: 1,000 of 4,000 parameters; b: 500 of 4,000 parameters." in said
     assert "Prunable: 1,000 of 4,000 parameters." in " ".join(text.render(tables(cells[:1])).split())
+
+
+def test_costs_that_a_line_of_latex_has_no_room_for_are_in_a_further_table():
+    pruner = "magnitude (trained, uniform)"
+    cells = [make_record(seed=seed, metrics={"accuracy": 0.8 + seed / 50, "loss": 0.3}) for seed in range(3)]
+    cells += [
+        make_record("magnitude", 0.9, seed, when="trained", allocation="uniform", collapsed_layers=["a"],
+                    train_steps=1832, metrics={"accuracy": 0.7 + seed / 30, "loss": 0.4 + seed / 50})
+        for seed in range(2)
+    ]  # fmt: skip
+    found = tables([*cells, make_failure("magnitude", 0.9, 2, when="trained", allocation="uniform")])
+    drawn = latex.render(found)
+    titles = [line.removesuffix(r" \\").split(" & ") for line in drawn.splitlines() if line.startswith("pruner &")]
+    shown = layout(found[0])
+    everything = [*shown.names, *shown.sparsity, *shown.lead, *shown.others, *shown.cost]
+    assert sorted({t.strip() for of in titles for t in of}) == sorted({escape.latex(c.title) for c in everything})
+    assert titles[0][-1].strip() == "" and len(titles) == 2
+    assert "fewer" in titles[1] and "seeds" in titles[1]
+    assert pruner in drawn

@@ -174,7 +174,7 @@ def test_filters_leave_the_chosen_rows_lines_and_the_dense_reference(tab):
     assert "magnitude" not in column(summary, 3) and "random" in column(summary, 3)
     page.get_by_label("Task").select_option("toy")
     assert [h.inner_text() for h in page.locator("section.task:not([hidden]) > h2").all()] == ["toy · Toy clouds"]
-    assert set(column(summary, 2)) == {"toy"}
+    assert set(column(summary, 2)) == {"toy (sample)"}
     rows = table.locator("tbody > tr:not([hidden])").count()
     assert re.fullmatch(rf"{rows} of \d+ rows shown", page.get_by_role("status").inner_text())
     page.get_by_role("button", name="none", exact=True).click()

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from reports import curves
 from reports.html import axes, charts, heat
 from reports.html.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from reports.html.safety import safety
+from reports.overview import overview
 from reports.rows import tables
 from reports.table import MetricInfo
 from tests.factories import make_record
@@ -170,3 +172,26 @@ def test_chance_is_drawn_where_it_leaves_room_for_the_means(records):
     assert found.chance == 0.25 and [level.name for level in drawing.levels] == ["dense"]
     near = replace(found, chance=0.65)
     assert [level.name for level in charts.chart(near, {}, {}, {}).levels] == ["dense", "chance"]
+
+
+def test_what_keeps_the_lower_share_alone_has_a_hollow_marker_and_none():
+    cells = [make_record(metrics={"accuracy": 0.8})]
+    for name, metric in (("always", 0.8), ("never", 0.1), ("nearly", 0.77)):
+        cells += [make_record(name, target, metrics={"accuracy": metric}) for target in (0.5, 0.9)]
+    (panel,) = overview(tables(cells))
+    strips = {strip.label: strip for strip in safety(panel, {}, {}).strips}
+    there = {name: tuple(at is not None for at in (s.strict, s.lenient, s.nowhere)) for name, s in strips.items()}
+    assert there == {"always": (True, True, False), "never": (False, False, True), "nearly": (False, True, True)}
+
+
+@pytest.mark.parametrize("dense", [0.9, 0.5, 0.26, 0.2501, 0.1])
+@pytest.mark.parametrize("pruned", [0.95, 0.25, 0.02])
+def test_the_names_of_dense_and_chance_stand_apart(dense, pruned):
+    floor = {"notes": {"floor": {"accuracy": 0.25}}}
+    cells = [make_record(metrics={"accuracy": dense}, **floor), make_record("a", 0.5, metrics={"accuracy": pruned})]
+    _, drawing = drawn(cells)
+    levels = drawing.levels
+    assert levels[0].name == "dense"
+    named = [level.named for level in levels]
+    assert all(TOP <= at <= HEIGHT for at in named)
+    assert len(named) == 1 or abs(named[0] - named[1]) >= 12

@@ -82,6 +82,10 @@ NOTHING = "--figures DIR: nothing to draw: no pruned cell is done. Run a pruner 
         (["--figure-format", "pgn"], "--figure-format: unknown format 'pgn'. Did you mean 'png'?"),
         (["--figure-format", ","], "--figure-format: names no format. There is: png, svg, pdf."),
         (["--metric", "acuracy"], "--metric: no cell of 'acuracy' in the folder. Did you mean 'accuracy'?"),
+        (
+            ["--metric", "loss", "--summary"],
+            "--metric: figures over tasks are of each leading metric. Leave out --summary.",
+        ),
         (["--pruner", "dense"], NOTHING),
         (["--summary", "--pruner", "dense"], NOTHING),
     ],
@@ -90,6 +94,13 @@ def test_what_cannot_be_drawn_is_one_line_and_no_file(arguments, said, folder, t
     code, out, err = run(capsys, "report", folder, "--figures", tmp_path / "none", *arguments)
     assert (code, out, err) == (2, "", f"bench: {said.replace('DIR', str(tmp_path / 'none'))}\n")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("flag", [("--figure-format", "png"), ("--metric", "loss")])
+def test_what_is_said_of_figures_without_figures_is_refused(flag, folder, capsys):
+    code, out, err = run(capsys, "report", folder, *flag)
+    assert (code, out) == (2, "")
+    assert err == f"bench: {flag[0]}: says how figures are drawn, and none are. Give --figures DIR as well.\n"
 
 
 def test_cells_that_all_failed_are_nothing_to_draw(tmp_path, capsys):

@@ -286,11 +286,21 @@ def test_safe_sparsities_are_those_of_the_cross_task_table(records):
     kept = [one for panel in panels for one in panel.safe]
     assert [label.get_text() for label in axes.get_yticklabels()] == [one.answer.pruner for one in kept]
     drawn = {gid: [values(line)[0][0] for line in artists(axes, gid)] for gid in ("strict", "lenient")}
-    assert drawn["strict"] == [one.strict.sparsity for one in kept]
+    assert drawn["strict"] == [one.strict.sparsity for one in kept if one.strict.bound != "none"]
     assert drawn["lenient"] == [one.lenient.sparsity for one in kept]
     assert [tuple(map(float, line.get_xdata())) for line in artists(axes, "interval")] == [
-        pytest.approx(one.strict.sparsity_interval) for one in kept
+        pytest.approx(one.strict.sparsity_interval) for one in kept if one.strict.bound != "none"
     ]
+
+
+def test_what_is_kept_at_the_lower_share_alone_is_hollow_and_none():
+    found = tables([make_record(metrics={"accuracy": 0.8}), make_record("a", 0.5, metrics={"accuracy": 0.77})])
+    figure = safe_sparsities(overview(found), all_looks(found))
+    axes = figure.axes[0]
+    assert [values(line) for line in artists(axes, "lenient")] == [[(0.5, 1.0)]]
+    assert not artists(axes, "strict") and not artists(axes, "interval")
+    assert {text.get_text() for text in axes.texts} >= {"none", "→"}
+    assert "none: not at the lowest" in {text.get_text() for text in figure.legends[0].get_texts()}
 
 
 def test_what_is_kept_nowhere_everywhere_or_until_cells_fail_is_said():
