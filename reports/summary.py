@@ -32,7 +32,8 @@ OVERVIEW = (
 )
 KINDS = ("sample", "subset", "changed")
 """Of data that are not the official release as it is."""
-UNINFORMATIVE = "not informative: the dense model does not clearly beat chance, is 0, or missing; left out of ranks: "
+MUTE = "not informative: the dense model does not clearly beat chance, is 0, or missing"
+UNINFORMATIVE = f"{MUTE}; left out of ranks: "
 BLANK = (
     f"{NOTHING}: no dense metric above 0 to compare to; of area, not measured up to the task's highest sparsity; of "
     "rank, no area, no other pruner to rank, or not informative."

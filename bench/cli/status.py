@@ -123,7 +123,7 @@ def _text(found: dict[str, Any]) -> str:
         count = found["partial"]
         facts.append(("under way", f"{count} unfinished training{'s' if count != 1 else ''}, kept half-way"))
     if found["damaged"]:
-        facts.append(("damaged", f"{len(found['damaged'])} files set aside in damaged/: 'bench run' recomputes them"))
+        facts.append(("damaged", f"{len(found['damaged'])} files that runs set aside in damaged/: nothing reads them"))
     if found["left_out"]:
         facts.append(("left out", f"{len(found['left_out'])} that are not whole: 'bench run' computes them again"))
     parts = [pairs(facts)]

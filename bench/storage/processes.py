@@ -51,11 +51,6 @@ def half_of(found: str, name: str) -> bool:
     return found.startswith(name) and _SCRATCH.fullmatch(found.removeprefix(name)) is not None
 
 
-def half_written(found: str) -> bool:
-    """Whether a file so called is something half-written."""
-    return _writer(found) is not None
-
-
 def abandoned(found: str) -> bool | None:
     """Whether the process that was writing ``found`` is gone; None where that is another machine's to say."""
     match = _writer(found)

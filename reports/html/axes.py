@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reports import scales
-from reports.curves import FLOPS
 from reports.figures import heading
 from reports.scales import Scale
 from reports.table import MetricInfo
@@ -42,10 +41,6 @@ def cost_axis(title: str, kind: str, values: Iterable[float], start: float, end:
     """Of FLOPs, bytes or milliseconds."""
     scale = scales.cost(kind, values)
     return _scaled(f"{title} ({scale.unit})" if scale.unit not in title else title, scale, (start, end))
-
-
-def flops_axis(values: Iterable[float], start: float, end: float) -> Axis:
-    return cost_axis("FLOPs per example", FLOPS, values, start, end)
 
 
 def number_axis(title: str, values: Iterable[float], start: float, end: float) -> Axis:

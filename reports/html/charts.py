@@ -25,8 +25,6 @@ DASHES = ("", "6 3", "2 3", "8 3 2 3")
 DENSE_CLASS = 0
 """Number of the dense reference's class."""
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True)
 class Mark:

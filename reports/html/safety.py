@@ -11,6 +11,7 @@ from reports.html import axes
 from reports.html.axes import Axis
 from reports.overview import Panel, Safe
 from reports.retention import Kept
+from reports.summary import MUTE
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 380.0, 118.0, 16.0, 8.0, 18.0, 40.0
 GAP, WORD = 4.0, 34.0
@@ -56,9 +57,7 @@ def safety(panel: Panel, pruners: Mapping[str, int], tasks: Mapping[str, int]) -
     x = axes.sparsity_axis([0.0, *ends, *([] if ends else [0.5])], LEFT, WIDTH - RIGHT)
     strips = [_strip(one, panel, x, TOP + STEP * (line + 0.5), pruners) for line, one in enumerate(panel.safe)]
     sample = "embedded sample" if panel.sample else ""
-    mute = (
-        "" if panel.informative else "not informative: the dense model does not clearly beat chance, is 0, or missing"
-    )
+    mute = "" if panel.informative else MUTE
     name = f"{panel.task} [{panel.setting}]" if panel.setting else panel.task
     return Safety(
         clipped(f"{name} · {panel.metric}", LABEL),

@@ -102,7 +102,6 @@ class Corpus:
     texts: tuple[str, ...]
     documents: tuple[str, ...]
     """Labels of documents: the passages' numbers, then judged passages that the collection lacks."""
-    train_numbers: tuple[int, ...]
     train_texts: tuple[str, ...]
     train_positives: tuple[tuple[int, ...], ...]
     """Rows of each train query's relevant passages."""
@@ -153,7 +152,6 @@ def read(files: Files, evaluate: Sequence[str], runs: bool = True) -> Corpus:
         texts=tuple(text for _, text in pairs),
         documents=tuple(documents),
         judged=tuple(judged),
-        train_numbers=tuple(row[0] for row in train.kept),
         train_texts=tuple(row[1] for row in train.kept),
         train_positives=tuple(row[2] for row in train.kept),
         dropped=train.dropped,

@@ -25,6 +25,10 @@ SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 COSTS = st.lists(st.floats(0, 1e15), min_size=1, max_size=12)
 
 
+def flops_axis(values, start, end):
+    return axes.cost_axis("FLOPs per example", curves.FLOPS, values, start, end)
+
+
 def only(found):
     assert len(found) == 1
     return found[0]
@@ -60,7 +64,7 @@ def test_sparsities_stand_in_order_and_their_ticks_apart(values):
 @example([5e-324])
 @example([0.0, 5e-324, 1e9])
 def test_costs_stand_in_order_and_their_ticks_apart(values):
-    sound(axes.flops_axis(values, 40.0, 440.0), values, 40.0, 440.0)
+    sound(flops_axis(values, 40.0, 440.0), values, 40.0, 440.0)
 
 
 @given(SHARES, st.lists(st.floats(-10, 10), max_size=5))
@@ -80,7 +84,7 @@ def test_densities_a_tenth_apart_are_equally_far_apart():
 
 
 def test_costs_are_by_their_logarithm_where_they_range_widely_and_in_their_unit():
-    narrow, wide = axes.flops_axis([1e6, 2e6], 0.0, 300.0), axes.flops_axis([0, 1e3, 1e6], 0.0, 300.0)
+    narrow, wide = flops_axis([1e6, 2e6], 0.0, 300.0), flops_axis([0, 1e3, 1e6], 0.0, 300.0)
     assert narrow.title == wide.title == "FLOPs per example (MFLOPs)"
     assert narrow.place(1.5e6) == pytest.approx(150)
     assert wide.place(1e6) - wide.place(1e5) == pytest.approx(wide.place(1e5) - wide.place(1e4))
